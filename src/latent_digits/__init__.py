@@ -1,0 +1,1 @@
+"""latent-digits: autoencoders on MNIST as a pipeline that repeats, resumes and explains itself."""

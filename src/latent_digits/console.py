@@ -1,0 +1,119 @@
+"""What a person sees while a stage runs: progress, and a sentence when something is wrong.
+
+Nothing here returns a value that a stage could write, so no output depends on this code.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+TERMINAL = Console(stderr=True, highlight=False)
+
+
+class UserError(Exception):
+    """A fault that its reader can mend; its text says what was found, expected, and to be done."""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run `main`; a UserError or Ctrl-C ends the process with a sentence, not a traceback."""
+    try:
+        main()
+    except UserError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted: nothing half-written was left; `dvc repro` starts this stage again.")
+        sys.exit(130)
+
+
+def say(text: str) -> None:
+    """A plain line on the error stream, above any progress bar."""
+    TERMINAL.print(text, markup=False, soft_wrap=True)
+
+
+class Board:
+    """Progress of several pieces of work: a bar each on a terminal, plain lines elsewhere.
+
+    Plain lines come when a piece ends and otherwise at most every `seconds`.
+    """
+
+    def __init__(self, stage: str, unit: str = "epoch", seconds: float = 20.0):
+        self.stage = stage
+        self.unit = unit
+        self.seconds = seconds
+        self.live = TERMINAL.is_terminal
+        self.tasks: dict[str, TaskID] = {}
+        self.started: dict[str, float] = {}
+        self.printed: dict[str, float] = {}
+        self.progress = Progress(
+            TextColumn("{task.fields[stage]} [bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[unit]} {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=TERMINAL,
+            disable=not self.live,
+        )
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def begin(self, name: str, total: int) -> None:
+        """Show `name` as work of `total` units that starts now."""
+        self.started[name] = self.printed[name] = time.monotonic()
+        self.tasks[name] = self.progress.add_task(
+            name, total=total, stage=self.stage, unit=self.unit, note="starting", left=""
+        )
+        if not self.live:
+            say(f"{self.stage} {name}: at most {total} {self.unit}s")
+
+    def advance(self, name: str, done: int, total: int, note: str) -> None:
+        """Show that `done` of at most `total` units are finished; `note` says how it stands."""
+        if name not in self.tasks:
+            self.begin(name, total)
+        elapsed = time.monotonic() - self.started[name]
+        left = f"at most {duration(elapsed / done * (total - done))} left" if done else ""
+        self.progress.update(self.tasks[name], completed=done, total=total, note=note, left=left)
+        due = done == total or time.monotonic() - self.printed[name] >= self.seconds
+        if not self.live and due:
+            self.printed[name] = time.monotonic()
+            say(f"{self.stage} {name}: {self.unit} {done}/{total}  {note}  {left}".rstrip())
+
+    def end(self, name: str, note: str) -> None:
+        """Show that `name` is finished, perhaps before its last unit."""
+        spent = duration(time.monotonic() - self.started[name])
+        if name in self.tasks:
+            self.progress.update(self.tasks[name], note=note, left="done")
+        if not self.live:
+            say(f"{self.stage} {name}: done in {spent}  {note}")
+
+
+def losses(row: dict[str, Any]) -> str:
+    """The losses of one history row, as a short text."""
+    parts = [("train", "train_loss"), ("val", "val_loss"), ("accuracy", "val_accuracy")]
+    return "  ".join(f"{label} {row[key]:.5g}" for label, key in parts if key in row)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 5 s, 1 h 2 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

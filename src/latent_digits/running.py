@@ -1,0 +1,78 @@
+"""Trainings, run by workers side by side, shown as they go, logged and stored."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from latent_digits.console import Board, UserError, losses, say
+from latent_digits.dataset import Dataset
+from latent_digits.digits import Digits
+from latent_digits.storage import Row, write_csv
+from latent_digits.tracking import StageRun
+from latent_digits.training import DivergedError, best_row
+from latent_digits.trainings import CollapsedError, Trained
+from latent_digits.weights import save_model
+from latent_digits.workers import local_workers
+
+
+class Training(NamedTuple):
+    """A function of `latent_digits.trainings` and its arguments between data and report."""
+
+    function: Callable[..., Trained]
+    arguments: tuple[Any, ...]
+    epochs: int  # at most
+    about: Row  # what it takes to build the model again; see `latent_digits.weights`
+
+
+def run_trainings(
+    stage: str, digits: Digits, trainings: Mapping[str, Training], run: StageRun
+) -> dict[str, Trained]:
+    """Each training's result by its name. Raises UserError when one diverges."""
+    results: dict[str, Trained] = {}
+
+    def on_report(name: str, row: Row | str) -> None:
+        if isinstance(row, str):
+            say(f"{stage} {name}: {row}")
+            return
+        board.advance(name, int(row["epoch"]), trainings[name].epochs, losses(row))
+        run.metrics({name: without_epoch(row)}, step=int(row["epoch"]))
+
+    with local_workers(most=len(trainings)) as workers, Board(stage) as board:
+        shared = workers.share(digits)
+        calls = {name: (one.function, shared, *one.arguments) for name, one in trainings.items()}
+        for name, training in trainings.items():
+            board.begin(name, training.epochs)
+        try:
+            for name, trained in workers.run(calls, on_report):
+                results[name] = trained
+                best = best_row(trained.history)
+                board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
+        except (DivergedError, CollapsedError) as error:
+            raise UserError(f"{stage}: {error}; lower the learning rate in params.yaml.") from None
+    return results
+
+
+def save_trained(
+    results: Mapping[str, Trained],
+    trainings: Mapping[str, Training],
+    dataset: Dataset,
+    run: StageRun,
+) -> None:
+    """Store each training's weights and history under its name, and log them."""
+    for name, training in trainings.items():
+        trained = results[name]
+        weights, history = (
+            Path(f"data/models/{name}.safetensors"),
+            Path(f"reports/histories/{name}.csv"),
+        )
+        about = training.about | {
+            "trainable_parameters": trained.trainable_parameters,
+            "attempt": trained.attempt,
+        }
+        save_model(weights, trained.weights, about, dataset)
+        write_csv(history, list(trained.history[0]), trained.history)
+        run.files(weights, history)
+
+
+def without_epoch(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "epoch"}

@@ -1,0 +1,124 @@
+"""The one training loop: the search and every training stage call `fit`, so they cannot drift."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent_digits.objectives import Objective, measure
+from latent_digits.optim import OPTIMIZERS, SGD, Adam, FlatParameters
+from latent_digits.pixels import as_input
+from latent_digits.seeds import seed_for
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: what steps, how many images a step, how long, and when to give up.
+
+    Training ends after `patience` epochs in a row without a better validation loss.
+    """
+
+    optimizer: str
+    lr: float
+    batch_size: int
+    epochs: int
+    patience: int
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What goes in and what should come out: [N, ...] each; images may stay uint8."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class DivergedError(Exception):
+    """The loss is not finite; the text names epoch and learning rate."""
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    train: Pairs,
+    val: Pairs,
+    recipe: Recipe,
+    seed: int,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+    on_epoch: Callable[[Row], Any] = lambda row: None,
+) -> list[Row]:
+    """Train `model` and leave it with the weights of its best validation epoch.
+
+    Returns the history, a row an epoch: epoch, then train_* (averaged over the epoch, while the
+    weights move) and val_* (after it) for each of the objective's values. `corrupt` is applied to
+    each batch of training inputs. `on_epoch` gets each row; returning False ends the training.
+    Every epoch draws from a seed of its own. Raises DivergedError when a loss is not finite.
+    """
+    device = train.inputs.device
+    model.to(device)
+    flat = FlatParameters(model)
+    optimizer = OPTIMIZERS[recipe.optimizer](flat, recipe.lr)
+    history: list[Row] = []
+    best_loss, best_epoch, best_values = math.inf, 0, flat.values.clone()
+    for epoch in range(1, recipe.epochs + 1):
+        torch.manual_seed(seed_for(seed, "epoch", epoch))
+        means = train_epoch(model, objective, train, optimizer, recipe.batch_size, corrupt)
+        values = measure(model, objective, val.inputs, val.targets, seed_for(seed, "val"))
+        row: Row = {"epoch": epoch}
+        row |= {f"train_{name}": value.item() for name, value in means.items()}
+        row |= {f"val_{name}": value.double().mean().item() for name, value in values.items()}
+        if not math.isfinite(row["train_loss"] + row["val_loss"]):
+            raise DivergedError(
+                f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
+            )
+        history.append(row)
+        if row["val_loss"] < best_loss:
+            best_loss, best_epoch = row["val_loss"], epoch
+            best_values.copy_(flat.values)
+        if on_epoch(row) is False or epoch - best_epoch >= recipe.patience:
+            break
+    flat.values.copy_(best_values)
+    return history
+
+
+def train_epoch(
+    model: nn.Module,
+    objective: Objective,
+    train: Pairs,
+    optimizer: Adam | SGD,
+    batch_size: int,
+    corrupt: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
+    """One pass over `train` in random order; returns the mean of each value over its images.
+
+    Nothing is read back from the device before the end of the pass.
+    """
+    model.train()
+    count = len(train.inputs)
+    sums: dict[str, Tensor] = {}
+    for batch in torch.randperm(count, device=train.inputs.device).split(batch_size):
+        x = as_input(train.inputs[batch])
+        target = x if train.targets is train.inputs else as_input(train.targets[batch])
+        values = objective(model, x if corrupt is None else corrupt(x), target)
+        values["loss"].mean().backward()
+        optimizer.step()
+        for name, value in values.items():
+            total = value.detach().sum(dtype=torch.float64)
+            sums[name] = sums[name] + total if name in sums else total
+    return {name: total / count for name, total in sums.items()}
+
+
+def best_row(history: list[Row]) -> Row:
+    """The row of the epoch whose weights `fit` kept."""
+    return min(history, key=lambda row: row["val_loss"])
+
+
+def seeded(seed: int, build: Callable[[], Any]) -> Any:
+    """What `build` makes, with initial weights that follow from `seed` alone."""
+    torch.manual_seed(seed_for(seed, "init"))
+    return build()

@@ -1,0 +1,211 @@
+"""The study's trainings: which model is fitted to what, as calls that a worker can run.
+
+Each returns the weights of the best validation epoch and the history. A training's seed names its
+stage and variant; initial weights, batches, dropout, noise and sampling follow from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent_digits.corruption import Noise, corrupted
+from latent_digits.digits import (
+    Digits,
+    constant_cross_entropy,
+    constant_mse,
+    images_of,
+    labels_of,
+)
+from latent_digits.models import (
+    Autoencoder,
+    Classifier,
+    Encoder,
+    Head,
+    VariationalAutoencoder,
+    parameter_count,
+)
+from latent_digits.objectives import (
+    Objective,
+    classification,
+    measure,
+    negative_elbo,
+    reconstruction,
+)
+from latent_digits.seeds import seed_for
+from latent_digits.storage import Arrays
+from latent_digits.training import Pairs, Recipe, Row, best_row, fit, seeded
+from latent_digits.weights import arrays_of
+
+Report = Callable[[Any], Any]  # gets each epoch's row, and a sentence when a training collapsed
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model's weights by name, its history, and how many parameters were trained.
+
+    `attempt` is 1 unless the training collapsed before; see `trained`.
+    """
+
+    weights: Arrays
+    history: list[Row]
+    trainable_parameters: int
+    attempt: int
+
+
+def train_autoencoder(
+    digits: Digits, latent_dim: int, dropout: float, recipe: Recipe, seed: int, report: Report
+) -> Trained:
+    """An autoencoder that reconstructs clean images."""
+    train, val = images_of(digits)
+    task = Task(reconstruction, Pairs(train, train), Pairs(val, val), constant_mse(digits))
+    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, report)
+
+
+def train_denoiser(
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    recipe: Recipe,
+    noise: Noise,
+    seed: int,
+    report: Report,
+) -> Trained:
+    """An autoencoder from noisy to clean images: new noise every epoch, one draw for validation."""
+    train, val = images_of(digits)
+    noisy_val = Pairs(corrupted(val, noise, seed_for(seed, "val-noise")), val)
+    task = Task(reconstruction, Pairs(train, train), noisy_val, constant_mse(digits), noise)
+    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, report)
+
+
+def train_vae(
+    digits: Digits, latent_dim: int, recipe: Recipe, seed: int, report: Report
+) -> Trained:
+    """A variational autoencoder."""
+    train, val = images_of(digits)
+    pixels = digits.val_images[0].size
+    constant_loss = constant_mse(digits) * pixels  # and no KL
+    task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), constant_loss)
+    return trained(lambda: VariationalAutoencoder(latent_dim), task, recipe, seed, report)
+
+
+def train_head(
+    digits: Digits,
+    latent_dim: int,
+    encoder_weights: Arrays | None,
+    hidden: int,
+    recipe: Recipe,
+    seed: int,
+    report: Report,
+) -> Trained:
+    """A head on a frozen encoder: the one given, or without weights an untrained one.
+
+    The encoder stays in eval mode, so what it says of an image never changes: computed once.
+    """
+    encoder = seeded(seed_for(seed, "encoder"), lambda: Encoder(latent_dim, dropout=0.0))
+    if encoder_weights is not None:
+        encoder.load_state_dict({k: torch.from_numpy(v) for k, v in encoder_weights.items()})
+    encoder.requires_grad_(False).eval()
+    train_images, val_images = images_of(digits)
+    train_labels, val_labels = labels_of(digits)
+    encoder.to(train_images.device)
+    train = Pairs(features(encoder, train_images), train_labels)
+    val = Pairs(features(encoder, val_images), val_labels)
+    task = Task(classification, train, val, constant_cross_entropy(digits))
+    head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, report)
+    weights = {f"head.{name}": value for name, value in head.weights.items()}
+    weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
+    return replace(head, weights=weights)
+
+
+def train_end_to_end(
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    hidden: int,
+    recipe: Recipe,
+    seed: int,
+    report: Report,
+) -> Trained:
+    """The same classifier with nothing frozen, from random weights."""
+    train, val = images_of(digits)
+    train_labels, val_labels = labels_of(digits)
+    pairs = Pairs(train, train_labels), Pairs(val, val_labels)
+    task = Task(classification, *pairs, constant_cross_entropy(digits))
+
+    def build() -> Classifier:
+        return Classifier(Encoder(latent_dim, dropout), Head(latent_dim, hidden))
+
+    return trained(build, task, recipe, seed, report)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is to learn, from which pairs, and what it must beat to have learned anything.
+
+    `constant_loss` is the validation loss of the best prediction that ignores its input.
+    """
+
+    objective: Objective
+    train: Pairs
+    val: Pairs
+    constant_loss: float
+    corrupt: Noise | None = None
+
+
+class CollapsedError(Exception):
+    """A model that ignores its input, from whatever initial weights."""
+
+
+def trained(
+    build: Callable[[], nn.Module], task: Task, recipe: Recipe, seed: int, report: Report
+) -> Trained:
+    """The result of `fit`, in a form that can be sent and stored.
+
+    A large learning rate can kill every unit in its first steps; the model then answers the same
+    to every input, for good (at the report's 5.4e-3 this happens to about half of all initial
+    weights). A training that is no better than a constant answer after more epochs than its
+    patience is started again from other weights, and the result says how often.
+    Raises CollapsedError after ATTEMPTS of them.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        attempt_seed = seed_for(seed, "attempt", attempt)
+        model = seeded(attempt_seed, build)
+        history: list[Row] = []
+
+        def on_epoch(row: Row, history: list[Row] = history) -> bool:
+            history.append(row)
+            report(row)
+            return not collapsed(history, task, recipe)
+
+        fit(
+            model,
+            task.objective,
+            task.train,
+            task.val,
+            recipe,
+            attempt_seed,
+            task.corrupt,
+            on_epoch,
+        )
+        if not collapsed(history, task, recipe):
+            return Trained(arrays_of(model), history, parameter_count(model), attempt)
+        report(
+            f"collapsed in attempt {attempt} of {ATTEMPTS}: validation loss "
+            f"{best_row(history)['val_loss']:.4g}, a constant answer has {task.constant_loss:.4g}"
+        )
+    raise CollapsedError(f"the model ignores its input after {ATTEMPTS} attempts, lr {recipe.lr}")
+
+
+def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
+    """Whether a model had its chance, and ignores its input all the same."""
+    had_its_chance = len(history) > recipe.patience
+    return had_its_chance and best_row(history)["val_loss"] >= task.constant_loss
+
+
+def features(encoder: nn.Module, images: Tensor) -> Tensor:
+    """The encoder's latents of all images, [N, Z]."""
+    return measure(encoder, lambda model, x, _: {"z": model(x)}, images, images, seed=0)["z"]

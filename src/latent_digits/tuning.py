@@ -1,0 +1,213 @@
+"""The search for a design: TPE over the report's space, in generations of trials.
+
+A generation is asked for, evaluated anywhere in any order, and told in order; the sampler is seeded
+by study seed and generation, and pruning looks only at earlier generations. So the table of trials
+depends on the parameters alone, never on the number of workers or on their speed.
+
+Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState
+
+from latent_digits.console import UserError
+from latent_digits.design import Design
+from latent_digits.digits import Digits, constant_mse, images_of
+from latent_digits.models import Autoencoder
+from latent_digits.objectives import reconstruction
+from latent_digits.params import SearchSpace, TuneParams
+from latent_digits.seeds import seed_for
+from latent_digits.storage import Row
+from latent_digits.training import DivergedError, Pairs, Recipe, fit, seeded
+
+COMPLETE, PRUNED, COLLAPSED, FAILED = "complete", "pruned", "collapsed", "failed"
+MEDIAN_OF = 5  # trials of all epochs, before their median says enough to prune by
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One design tried: the best validation MSE up to each finished epoch, and how it ended.
+
+    complete: all epochs done. pruned: worse than the median of earlier trials at the same epoch.
+    collapsed: no better than the mean image in the end. failed: a loss was not finite.
+    """
+
+    number: int
+    generation: int
+    design: Design
+    state: str
+    val_mse: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The best validation MSE; infinite when there is none."""
+        return self.val_mse[-1] if self.val_mse else math.inf
+
+
+class Asked(NamedTuple):
+    """A trial to be run; `bars` are the values above which it is pruned, one an epoch."""
+
+    number: int
+    generation: int
+    design: Design
+    bars: tuple[float, ...]
+
+
+def search(
+    evaluate: Callable[[Sequence[Asked]], list[Trial]], params: TuneParams, seed: int
+) -> list[Trial]:
+    """All trials, in order; the report's design is trial 0. `evaluate` runs a generation."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = distributions(params.space)
+    study = optuna.create_study(direction="minimize")
+    study.enqueue_trial(params.report_design.model_dump())
+    done: list[Trial] = []
+    for generation in range(math.ceil(params.trials / params.generation)):
+        study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=params.startup_trials,
+            seed=seed_for(seed, "generation", generation) % 2**32,
+        )
+        size = min(params.generation, params.trials - len(done))
+        asked = [study.ask(space) for _ in range(size)]
+        bars = pruning_bars(done, params.epochs, params.pruning_warmup)
+        calls = [Asked(one.number, generation, Design(**one.params), bars) for one in asked]
+        found = sorted(evaluate(calls), key=lambda trial: trial.number)
+        for one, trial in zip(asked, found, strict=True):
+            tell(study, one, trial)
+        done += found
+    return done
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """The space in Optuna's terms: Z and dropout uniform, the learning rate log-uniform."""
+    return {
+        "latent_dim": IntDistribution(space.latent_dim.low, space.latent_dim.high),
+        "optimizer": CategoricalDistribution(space.optimizer),
+        "lr": FloatDistribution(space.lr.low, space.lr.high, log=True),
+        "batch_size": CategoricalDistribution(space.batch_size),
+        "dropout": FloatDistribution(space.dropout.low, space.dropout.high),
+    }
+
+
+def tell(study: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
+    """Report a trial to the sampler; a collapse counts with its value, a failure without."""
+    for epoch, value in enumerate(trial.val_mse, start=1):
+        asked.report(value, epoch)
+    match trial.state:
+        case "failed":
+            study.tell(asked, state=TrialState.FAIL)
+        case "pruned":
+            study.tell(asked, state=TrialState.PRUNED)
+        case _:
+            study.tell(asked, trial.value)
+
+
+def pruning_bars(trials: Sequence[Trial], epochs: int, warmup: int) -> tuple[float, ...]:
+    """For each epoch, the value above which a trial is pruned: the median of unpruned trials.
+
+    Infinite during `warmup` epochs, at the last epoch, and while few trials ran to their end.
+    """
+    whole = [trial for trial in trials if len(trial.val_mse) == epochs]
+    if len(whole) < MEDIAN_OF:
+        return (math.inf,) * epochs
+    return tuple(
+        statistics.median(trial.val_mse[epoch] for trial in whole)
+        if warmup <= epoch < epochs - 1
+        else math.inf
+        for epoch in range(epochs)
+    )
+
+
+def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], Any]) -> Trial:
+    """One trial: an autoencoder of the asked design, trained for as many epochs as there are bars.
+
+    A collapse is recorded, not tried again: a design that often collapses is a worse design.
+    """
+    number, generation, design, bars = asked
+    best: list[float] = []
+
+    def on_epoch(row: Row) -> bool:
+        best.append(min([row["val_loss"], *best[-1:]]))
+        report({"epoch": len(best), "val_loss": best[-1]})
+        return best[-1] <= bars[len(best) - 1]
+
+    train, val = images_of(digits)
+    model = seeded(seed, lambda: Autoencoder(design.latent_dim, design.dropout))
+    recipe = Recipe(design.optimizer, design.lr, design.batch_size, len(bars), patience=len(bars))
+    try:
+        fit(
+            model,
+            reconstruction,
+            Pairs(train, train),
+            Pairs(val, val),
+            recipe,
+            seed,
+            on_epoch=on_epoch,
+        )
+    except DivergedError:
+        state = FAILED
+    else:
+        state = final_state(best, bars, constant_mse(digits))
+    return Trial(number, generation, design, state, tuple(best))
+
+
+def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:
+    """How a trial with finite losses ended."""
+    if len(best) < len(bars):
+        return PRUNED
+    return COMPLETE if best[-1] < constant_mse else COLLAPSED
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """The complete trial of the least validation MSE. Raises UserError when none is complete."""
+    complete = [trial for trial in trials if trial.state == COMPLETE]
+    if not complete:
+        states = ", ".join(sorted({trial.state for trial in trials}))
+        raise UserError(
+            f"none of the {len(trials)} trials is complete ({states}): no design to go on with. "
+            "Allow more of tune.epochs or widen tune.space in params.yaml."
+        )
+    return min(complete, key=lambda trial: trial.value)
+
+
+def conclude(trials: Sequence[Trial], params: TuneParams) -> tuple[Design, Row]:
+    """The design to go on with, and how it was found; without trials, the report's own."""
+    if params.trials == 0:
+        return Design(**params.report_design.model_dump()), {"found_by": "the report"}
+    best = best_trial(trials)
+    return best.design, {"found_by": "search", "trial": best.number, "val_mse": best.value}
+
+
+def columns(epochs: int) -> list[str]:
+    """The names of the table of trials' columns."""
+    design = [field.name for field in fields(Design)]
+    by_epoch = [f"val_mse_{epoch}" for epoch in range(1, epochs + 1)]
+    return ["trial", "generation", "state", "val_mse", "epochs", *design, *by_epoch]
+
+
+def table(trials: Sequence[Trial]) -> list[Row]:
+    """A row a trial: its design, how it ended, and the best validation MSE up to each epoch."""
+    return [
+        {
+            "trial": trial.number,
+            "generation": trial.generation,
+            "state": trial.state,
+            "val_mse": trial.value if trial.val_mse else None,
+            "epochs": len(trial.val_mse),
+            **asdict(trial.design),
+            **{f"val_mse_{epoch}": mse for epoch, mse in enumerate(trial.val_mse, start=1)},
+        }
+        for trial in trials
+    ]

@@ -1,0 +1,30 @@
+"""finetune: a small head on the frozen encoder, and two controls for what pretraining gives."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.dataset import load_dataset
+from latent_digits.design import load_design
+from latent_digits.digits import digits_of
+from latent_digits.params import load_params
+from latent_digits.running import run_trainings, save_trained
+from latent_digits.study import classifiers
+from latent_digits.tracking import stage_run
+from latent_digits.weights import load_encoder
+
+
+def main() -> None:
+    params = load_params()
+    train = load_dataset(Path("data/split/train.safetensors"))
+    val = load_dataset(Path("data/split/val.safetensors"))
+    design = load_design(Path("reports/design.json"), train)
+    encoder = load_encoder(Path("data/models/ae.safetensors"), train)
+
+    with stage_run("finetune", params.model_dump(include={"seed", "finetune"})) as run:
+        trainings = classifiers(design, encoder, params.finetune, params.seed)
+        trained = run_trainings("finetune", digits_of(train, val), trainings, run)
+        save_trained(trained, trainings, train, run)
+
+
+if __name__ == "__main__":
+    run_stage(main)

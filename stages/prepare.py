@@ -1,0 +1,26 @@
+"""prepare: get MNIST, verify it, and draw the train, validation and test sets."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.dataset import save_dataset
+from latent_digits.mnist import load_mnist
+from latent_digits.params import load_params
+from latent_digits.splits import draw_splits
+from latent_digits.tracking import stage_run
+
+
+def main() -> None:
+    params = load_params()
+    mnist = load_mnist()
+
+    splits = draw_splits(mnist, **params.prepare.model_dump())
+
+    with stage_run("prepare", params.model_dump(include={"prepare"})) as run:
+        for name, dataset in splits._asdict().items():
+            save_dataset(Path(f"data/split/{name}.safetensors"), dataset)
+            run.metrics({"images": {name: len(dataset.labels)}})
+
+
+if __name__ == "__main__":
+    run_stage(main)

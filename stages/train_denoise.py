@@ -1,0 +1,29 @@
+"""train_denoise: fit the same network from noisy to clean images."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.dataset import load_dataset
+from latent_digits.design import load_design
+from latent_digits.digits import digits_of
+from latent_digits.params import load_params
+from latent_digits.running import run_trainings, save_trained
+from latent_digits.study import denoisers
+from latent_digits.tracking import stage_run
+
+
+def main() -> None:
+    params = load_params()
+    train = load_dataset(Path("data/split/train.safetensors"))
+    val = load_dataset(Path("data/split/val.safetensors"))
+    design = load_design(Path("reports/design.json"), train)
+
+    logged = params.model_dump(include={"seed", "train_denoise", "noise"})
+    with stage_run("train_denoise", logged) as run:
+        trainings = denoisers(design, params.train_denoise, params.noise.text, params.seed)
+        trained = run_trainings("train_denoise", digits_of(train, val), trainings, run)
+        save_trained(trained, trainings, train, run)
+
+
+if __name__ == "__main__":
+    run_stage(main)

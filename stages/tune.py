@@ -1,0 +1,36 @@
+"""tune: search the report's space for a design; the later stages read the one that it writes."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.dataset import load_dataset
+from latent_digits.design import save_design
+from latent_digits.digits import digits_of
+from latent_digits.params import load_params
+from latent_digits.searching import run_search
+from latent_digits.seeds import seed_for
+from latent_digits.storage import write_csv
+from latent_digits.tracking import stage_run
+from latent_digits.tuning import columns, conclude, table
+
+DESIGN = Path("reports/design.json")
+TRIALS = Path("reports/trials.csv")
+
+
+def main() -> None:
+    params = load_params()
+    train = load_dataset(Path("data/split/train.safetensors"))
+    val = load_dataset(Path("data/split/val.safetensors"))
+
+    with stage_run("tune", params.model_dump(include={"seed", "tune"})) as run:
+        digits = digits_of(train, val)
+        trials = run_search(digits, params.tune, seed_for(params.seed, "tune"), run)
+        design, found = conclude(trials, params.tune)
+
+        save_design(DESIGN, design, found, train)
+        write_csv(TRIALS, columns(params.tune.epochs), table(trials))
+        run.files(DESIGN, TRIALS)
+
+
+if __name__ == "__main__":
+    run_stage(main)

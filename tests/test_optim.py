@@ -1,0 +1,57 @@
+"""The flat optimizers are torch.optim's, step by step."""
+
+import pytest
+import torch
+from torch import nn
+
+from latent_digits.optim import OPTIMIZERS, FlatParameters
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_steps_equal_torch_optim(name: str, reference: type[torch.optim.Optimizer]) -> None:
+    ours, theirs = network(), network()
+    flat = FlatParameters(ours)
+    optimizer = OPTIMIZERS[name](flat, 0.01)
+    expected = reference(theirs.parameters(), lr=0.01)  # type: ignore[call-arg]
+    for step in range(20):
+        x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(step))
+        ours(x).square().sum().backward()
+        optimizer.step()
+        expected.zero_grad()
+        theirs(x).square().sum().backward()
+        expected.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_shares_the_flat_values() -> None:
+    model = network()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    flat = FlatParameters(model)
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.detach(), old)
+    flat.values.zero_()
+    assert all((parameter == 0).all() for parameter in model.parameters())
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = network()
+    next(model.parameters()).requires_grad_(False)
+    flat = FlatParameters(model)
+    assert len(flat.values) == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_step_leaves_gradients_zero() -> None:
+    model = network()
+    flat = FlatParameters(model)
+    model(torch.rand(2, 1, 4, 4)).sum().backward()
+    assert flat.gradients.any()
+    OPTIMIZERS["adam"](flat, 0.1).step()
+    assert not flat.gradients.any()

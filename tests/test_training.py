@@ -1,0 +1,87 @@
+"""`fit`: it learns, repeats, stops, keeps the best weights, and says when it diverges."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from latent_digits.models import Autoencoder
+from latent_digits.objectives import measure, reconstruction
+from latent_digits.seeds import seed_for
+from latent_digits.training import DivergedError, Pairs, Recipe, best_row, fit, seeded
+
+
+def pairs(count: int, seed: int) -> Pairs:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    return Pairs(images, images)
+
+
+def run(epochs: int = 3, patience: int = 9, lr: float = 1e-3, optimizer: str = "adam", **options):
+    model = seeded(1, lambda: Autoencoder(4, 0.1))
+    recipe = Recipe(optimizer, lr, 16, epochs, patience)
+    history = fit(model, reconstruction, pairs(64, 0), pairs(32, 1), recipe, 1, **options)
+    return model, history
+
+
+def test_the_loss_falls() -> None:
+    _, history = run(epochs=4)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    (one, first), (other, second) = run(), run()
+    assert first == second
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_epochs_draws_do_not_depend_on_what_was_drawn_before() -> None:
+    _, plain = run()
+    _, disturbed = run(on_epoch=lambda row: torch.rand(7) is None or None)
+    assert plain == disturbed
+
+
+def test_the_best_weights_are_kept() -> None:
+    model, history = run(epochs=6, lr=0.05)
+    val = pairs(32, 1)
+    again = measure(model, reconstruction, val.inputs, val.targets, seed_for(1, "val"))
+    best = best_row(history)["val_loss"]
+    assert again["loss"].double().mean().item() == best
+    assert best == min(row["val_loss"] for row in history)
+
+
+def test_patience_ends_a_training_that_no_longer_improves() -> None:
+    _, history = run(epochs=50, patience=2, lr=1e-9, optimizer="sgd")
+    assert len(history) < 50
+    assert history[-1]["epoch"] - best_row(history)["epoch"] == 2
+
+
+def test_on_epoch_may_end_it() -> None:
+    _, history = run(epochs=9, on_epoch=lambda row: row["epoch"] < 2)
+    assert [row["epoch"] for row in history] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_is_named() -> None:
+    with pytest.raises(DivergedError, match=r"not finite at epoch 1, learning rate 0\.5"):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 784), nn.Unflatten(1, (1, 28, 28)))
+        nn.init.constant_(model[1].weight, math.inf)
+        recipe = Recipe("sgd", 0.5, 16, 2, 2)
+        fit(model, reconstruction, pairs(32, 0), pairs(32, 1), recipe, 1)
+
+
+def test_train_values_are_means_over_images_also_with_a_short_last_batch() -> None:
+    model = seeded(1, lambda: Autoencoder(4, 0.0))
+    train = pairs(40, 0)  # 16 + 16 + 8
+    recipe = Recipe("sgd", 1e-30, 16, 1, 1)
+    history = fit(model, reconstruction, train, pairs(8, 1), recipe, 1)
+    expected = measure(model, reconstruction, train.inputs, train.targets, 0)["loss"].mean().item()
+    assert history[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_corruption_reaches_inputs_and_not_targets() -> None:
+    _, clean = run(epochs=1)
+    _, blank = run(epochs=1, corrupt=torch.zeros_like)
+    assert clean[0]["train_loss"] != blank[0]["train_loss"]
+    assert blank[0]["train_loss"] > 0.01  # targets stayed what they were
