@@ -1,0 +1,50 @@
+# Every target makes what it needs, from a bare Python ≥ 3.11 on.
+# .venv is made anew only when requirements.lock or pyproject.toml changes.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport VIRTUAL_ENV
+
+.PHONY: help repro test smoke ui check format lock
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
+	@python -m latent_digits.params
+	dvc repro
+
+test: $(BIN)/ready  ## the tests, the smoke pipeline among them
+	python -m pytest
+
+smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
+	python tests/smoke.py
+
+ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+
+check: $(BIN)/ready  ## lint, format and types
+	ruff check .
+	ruff format --check .
+	pyright
+
+format: $(BIN)/ready  ## mend what lint and format can mend themselves
+	ruff check --fix .
+	ruff format .
+
+lock: $(BIN)/ready  ## resolve requirements.lock again from pyproject.toml
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --extra dev pyproject.toml --output-file requirements.lock
+
+# uv comes from the lock too, hashes and all; it installs the rest. Compiled bytecode halves the
+# time that torch and MLflow take to import, which is most of a short stage.
+$(BIN)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	touch $@

@@ -1,0 +1,95 @@
+"""The arrays that the figures draw: images, paths through latent space, projections, shapes."""
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from latent_digits.corruption import Noise, corrupted
+from latent_digits.evaluation import Sample, latents, reconstructions
+from latent_digits.models import Autoencoder, VariationalAutoencoder
+from latent_digits.pixels import as_input
+from latent_digits.storage import Arrays
+
+SHOWN = 9  # images a figure of reconstructions, in a 3×3 grid
+
+
+def pairs(model: nn.Module, inputs: Tensor) -> Arrays:
+    """What the model sees and what it makes of it, [9, 28, 28] each."""
+    return {
+        "input": as_input(inputs[:SHOWN])[:, 0].numpy(),
+        "output": reconstructions(model, inputs[:SHOWN]),
+    }
+
+
+def denoised_pairs(model: nn.Module, images: Tensor, noise: Noise, seed: int) -> Arrays:
+    """As `pairs`, from noisy images, with the clean ones beside them."""
+    clean = images[:SHOWN]
+    return {"clean": as_input(clean)[:, 0].numpy(), **pairs(model, corrupted(clean, noise, seed))}
+
+
+def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
+    """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, 28, 28]."""
+    x = as_input(image)[None]
+    torch.manual_seed(seed)
+    kinds = [noise.gaussian, noise.salt_and_pepper, noise.speckle, noise]
+    return torch.cat([x, *(kind(x) for kind in kinds)])[:, 0].numpy()
+
+
+def interpolation(model: VariationalAutoencoder, sample: Sample, steps: int) -> np.ndarray:
+    """A straight line from the mean of the first "0" to that of the first "9", decoded.
+
+    Returns [steps, 28, 28].
+    """
+    first, last = (sample.images[sample.labels == digit][:1] for digit in (0, 9))
+    ends = torch.from_numpy(latents(model, torch.cat([first, last])))
+    path = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps)[:, None])
+    with torch.no_grad():
+        return model.decoder(path)[:, 0].numpy()
+
+
+def projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
+    """Latents [N, Z] in two dimensions: by PCA, with its shares of variance, and by t-SNE.
+
+    van der Maaten & Hinton 2008, started from the principal components.
+    """
+    pca = PCA(2, svd_solver="covariance_eigh")
+    tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed % 2**32)
+    return {
+        "pca": pca.fit_transform(z),
+        "pca_share": pca.explained_variance_ratio_,
+        "tsne": tsne.fit_transform(z),
+    }
+
+
+def layer_shapes(model: Autoencoder) -> Arrays:
+    """The shape of each activation, [layers, 3]: (C, H, W), or (features, 0, 0)."""
+    image = torch.zeros(1, 1, 28, 28)
+    with torch.no_grad():
+        z = model.encoder(image)
+    return {"encoder": shapes_of(model.encoder, image), "decoder": shapes_of(model.decoder, z)}
+
+
+def shapes_of(model: nn.Module, x: Tensor) -> np.ndarray:
+    """The shapes of the input and of every layer's output."""
+    shapes = [shape_of(x.permute(1, 2, 3, 0) if x.dim() == 4 else x)]
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        shapes.append(shape_of(output))
+
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
+    with torch.no_grad():
+        model(x)
+    for hook in hooks:
+        hook.remove()
+    return np.array(shapes, dtype=np.int32)
+
+
+def shape_of(activation: Tensor) -> tuple[int, int, int]:
+    """(C, H, W) of a batch-last image, or (features, 0, 0) of a vector."""
+    if activation.dim() == 4:
+        channels, height, width, _ = activation.shape
+        return channels, height, width
+    return activation.shape[1], 0, 0

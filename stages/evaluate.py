@@ -1,0 +1,38 @@
+"""evaluate: every number of the report and every array of its figures; opens the test set."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.dataset import load_dataset
+from latent_digits.evaluation import evaluation_of, on_one_thread
+from latent_digits.params import load_params
+from latent_digits.results import all_arrays, all_metrics, load_models
+from latent_digits.storage import write_json, write_tensors
+from latent_digits.tracking import stage_run
+
+METRICS = Path("reports/metrics.json")
+ARRAYS = Path("data/arrays.safetensors")
+
+
+def main() -> None:
+    params = load_params()
+    train, val, test = (
+        load_dataset(Path(f"data/split/{name}.safetensors")) for name in ("train", "val", "test")
+    )
+    models = load_models(Path("data/models"), train)
+
+    logged = params.model_dump(include={"seed", "noise", "evaluate"})
+    with stage_run("evaluate", logged) as run, on_one_thread():
+        resamples = params.evaluate.bootstrap_resamples
+        evaluation = evaluation_of(train, val, test, params.seed, resamples)
+        metrics = all_metrics(evaluation, models, params)
+        arrays = all_arrays(evaluation, models, params)
+
+        write_json(METRICS, metrics)
+        write_tensors(ARRAYS, arrays, {"split": train.digest})
+        run.metrics(metrics)
+        run.files(METRICS)
+
+
+if __name__ == "__main__":
+    run_stage(main)

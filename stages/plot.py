@@ -1,0 +1,43 @@
+"""plot: the thirteen figures and the report, from stored arrays and tables alone."""
+
+from pathlib import Path
+
+from latent_digits.console import run_stage
+from latent_digits.figures import draw_figures
+from latent_digits.params import load_params
+from latent_digits.report import render_report
+from latent_digits.storage import read_csv, read_json, read_tensors, write_text
+from latent_digits.tracking import stage_run
+
+FIGURES = Path("reports/figures")
+REPORT = Path("reports/report.md")
+HISTORIES = (
+    "ae",
+    "ae_2d",
+    "denoiser",
+    "vae",
+    "vae_2d",
+    "classifier",
+    "classifier_random_encoder",
+    "classifier_end_to_end",
+)
+
+
+def main() -> None:
+    params = load_params().plot
+    arrays, _ = read_tensors(Path("data/arrays.safetensors"))
+    metrics, design = (
+        read_json(Path("reports/metrics.json")),
+        read_json(Path("reports/design.json")),
+    )
+    trials = read_csv(Path("reports/trials.csv"))
+    histories = {name: read_csv(Path(f"reports/histories/{name}.csv")) for name in HISTORIES}
+
+    with stage_run("plot", {"plot": params.model_dump()}) as run:
+        draw_figures(FIGURES, arrays, histories, trials, params.dpi, params.max_points)
+        write_text(REPORT, render_report(metrics, design, trials, histories))
+        run.files(FIGURES, REPORT)
+
+
+if __name__ == "__main__":
+    run_stage(main)

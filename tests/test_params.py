@@ -1,0 +1,99 @@
+"""`params.yaml` as committed is valid, and every kind of fault is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from latent_digits import params
+from latent_digits.console import UserError
+from latent_digits.params import load_params
+from smoke import PROJECT, merged
+
+COMMITTED = PROJECT / "params.yaml"
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_params(path)
+    return str(error.value).replace(str(path), "params.yaml").splitlines()
+
+
+def changed(changes: dict[str, Any]) -> str:
+    return yaml.safe_dump(merged(yaml.safe_load(COMMITTED.read_text()), changes))
+
+
+def test_the_committed_file_is_valid_and_comes_back_as_written() -> None:
+    assert load_params(COMMITTED).model_dump() == yaml.safe_load(COMMITTED.read_text())
+
+
+def test_no_model_has_a_default() -> None:
+    models = [
+        value
+        for value in vars(params).values()
+        if isinstance(value, type) and issubclass(value, BaseModel)
+    ]
+    fields = [field for model in models for field in model.model_fields.values()]
+    assert fields
+    assert all(field.is_required() for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"tune": {"trials": -1}}, "tune.trials is -1; it should be greater than or equal to 0."),
+        ({"tune": {"trials": True}}, "tune.trials is True; it should be a valid integer."),
+        ({"plot": {"dpi": "high"}}, "plot.dpi is 'high'; it should be a valid integer."),
+        (
+            {"finetune": {"head": {"lr": "5e-3"}}},
+            "finetune.head.lr is '5e-3'; it should be a valid number. YAML reads 5e-3 as text: "
+            "write it with a point, as in 1.0e-3.",
+        ),
+        (
+            {"train_ae": {"ae": {"dropuot": 0.1}}},
+            "train_ae.ae.dropuot is 0.1, but no stage knows this key; correct or remove it.",
+        ),
+        ({"evaluate": {"active_unit_variance": float("nan")}}, "it should be a finite number."),
+        (
+            {"tune": {"space": {"dropout": {"low": 0.5, "high": 0.1}}}},
+            "tune.space.dropout: the range is empty: low 0.5 is above high 0.1.",
+        ),
+        ({"tune": {"space": {"optimizer": []}}}, "tune.space.optimizer is []; "),
+        ({"tune": {"space": {"optimizer": ["adamw"]}}}, "it should be 'adam' or 'sgd'."),
+        (
+            {"prepare": {"train": 60_000}},
+            "prepare: train + val is 72000; MNIST has 60000 training images.",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_line(tmp_path: Path, changes: dict, expected: str) -> None:
+    (line,) = faults(tmp_path, changed(changes))
+    assert line.startswith("params.yaml: ")
+    assert expected in line
+
+
+def test_each_fault_has_a_line(tmp_path: Path) -> None:
+    lines = faults(tmp_path, changed({"seed": -1, "plot": {"dpi": 1}}))
+    assert [line.split()[1] for line in lines] == ["seed", "plot.dpi"]
+
+
+def test_a_missing_section(tmp_path: Path) -> None:
+    values = yaml.safe_load(COMMITTED.read_text())
+    del values["noise"]
+    (line,) = faults(tmp_path, yaml.safe_dump(values))
+    assert line.startswith("params.yaml: noise is missing;")
+
+
+@pytest.mark.parametrize("text", ["seed: [", "", "- a list\n", "\x00"])
+def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
+    (line,) = faults(tmp_path, text)
+    assert line.startswith("params.yaml")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is missing here; run from"):
+        load_params(tmp_path / "params.yaml")

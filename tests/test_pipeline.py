@@ -1,0 +1,246 @@
+"""The promises of `dvc.yaml`, and the whole pipeline on real MNIST with tiny budgets."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from smoke import PROJECT, dvc, run, scratch_copy
+
+SOURCE = PROJECT / "src/latent_digits"
+STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+METRICS = (
+    *("ae.test_mse", "ae_2d.val_mse", "pca.test_mse"),
+    *("denoiser.test_mse", "denoiser.harsh_test_mse", "denoiser.noisy_test_mse"),
+    *("vae.test_loss", "vae.test_squared_error", "vae.test_kl", "vae.test_mse"),
+    *("vae.active_units", "vae_2d.val_loss"),
+    *("classifier.train_accuracy", "classifier.val_accuracy", "classifier.test_accuracy"),
+    *("classifier.trainable_parameters", "classifier_random_encoder.test_accuracy"),
+    *("classifier_end_to_end.test_accuracy", "ae.davies_bouldin", "vae.davies_bouldin"),
+)
+# These can stop a stage but not change what it writes, so that a new log line retrains nothing:
+# params returns what the file says or refuses it; console and tracking return nothing of use.
+OBSERVERS = {"params", "console", "tracking"}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the library that a file imports."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+    modules = [node.module or "" for node in nodes]
+    whole = [node.names for node in nodes if node.module == "latent_digits"]
+    return {name.split(".")[1] for name in modules if name.startswith("latent_digits.")} | {
+        alias.name for aliases in whole for alias in aliases
+    }
+
+
+def code_of(stage: str) -> set[str]:
+    """Every module that a stage's script imports, directly or not, but for the observers."""
+    found: set[str] = set()
+    waiting = imported(PROJECT / f"stages/{stage}.py") - OBSERVERS
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= imported(SOURCE / f"{module}.py") - OBSERVERS - found
+    return found
+
+
+def names(entries: list[Any]) -> set[str]:
+    """The paths of outs, metrics or plots, with or without options."""
+    return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
+
+
+def outputs_of(stage: str) -> set[str]:
+    kinds = ("outs", "metrics", "plots")
+    return set().union(*(names(STAGES[stage].get(kind, [])) for kind in kinds))
+
+
+def test_the_eight_stages_in_order() -> None:
+    training = ("train_ae", "train_denoise", "train_vae", "finetune")
+    assert tuple(STAGES) == ("prepare", "tune", *training, "evaluate", "plot")
+    assert all(stage["desc"] for stage in STAGES.values())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_dependencies_are_exactly_the_imports(stage: str) -> None:
+    declared = {path for path in STAGES[stage]["deps"] if path.endswith(".py")}
+    expected = {f"src/latent_digits/{module}.py" for module in code_of(stage)}
+    assert declared == expected | {f"stages/{stage}.py"}
+
+
+def test_only_evaluate_reads_the_test_set() -> None:
+    test_set = "data/split/test.safetensors"
+    assert [name for name, stage in STAGES.items() if test_set in stage["deps"]] == ["evaluate"]
+
+
+def test_every_read_file_is_written_by_an_earlier_stage() -> None:
+    written: set[str] = set()
+    for name, stage in STAGES.items():
+        data = {path for path in stage["deps"] if path.startswith(("data/", "reports/"))}
+        assert data <= written, name
+        written |= outputs_of(name)
+
+
+@pytest.mark.parametrize(
+    ("library", "owners"),
+    [
+        ("mlflow", {"tracking"}),
+        ("optuna", {"tuning"}),
+        ("distributed", {"workers"}),
+        ("matplotlib", {"figures"}),
+        ("torchvision", {"mnist"}),
+    ],
+)
+def test_one_module_imports_each_library(library: str, owners: set[str]) -> None:
+    pattern = re.compile(rf"^\s*(from|import) {library}\b", re.MULTILINE)
+    found = {path.stem for path in SOURCE.glob("*.py") if pattern.search(path.read_text())}
+    assert found == owners
+    assert not [p for p in (PROJECT / "stages").glob("*.py") if pattern.search(p.read_text())]
+
+
+@pytest.mark.parametrize("module", ["evaluation", "figures", "dataset", "splits", "showcase"])
+def test_what_only_looks_never_imports_training(module: str) -> None:
+    waiting, seen = {module}, set()
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        waiting |= imported(SOURCE / f"{one}.py") - seen
+    assert not seen & {"training", "trainings", "tuning", "optim"}
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, list[list[str]]]]:
+    """A finished smoke run: its folder, what it printed, and the files that it opened."""
+    folder = scratch_copy(tmp_path_factory.mktemp("smoke") / "project")
+    log = folder.parent / "opened.tsv"
+    path = f"{PROJECT / 'tests/watch'}:{folder / 'src'}"
+    done = dvc(folder, "repro", WATCH_LOG=str(log), PYTHONPATH=path)
+    assert done.returncode == 0, done.stdout
+    yield folder, done.stdout, [line.split("\t") for line in log.read_text().splitlines()]
+
+
+def test_every_output_exists_and_no_draft_is_left(smoke: Any) -> None:
+    folder, _, _ = smoke
+    for stage in STAGES:
+        assert all((folder / name).exists() for name in outputs_of(stage))
+    for part in ("data", "reports"):
+        hidden = {path.name for path in (folder / part).rglob(".*")}
+        assert hidden <= {".gitignore"}
+
+
+def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
+    opened = [entry for entry in smoke[2] if entry[0] in STAGES and not is_log(entry[2])]
+    assert {stage for stage, _, _ in opened} == set(STAGES)
+    for stage, mode, name in opened:
+        final = re.sub(r"(^|/)\.([^/]+)\.[^./]+$", r"\1\2", name)  # a draft takes this name
+        final = re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", final)
+        allowed = outputs_of(stage)
+        if mode == "r":
+            observers = {f"src/latent_digits/{module}.py" for module in (*OBSERVERS, "__init__")}
+            allowed |= set(STAGES[stage]["deps"]) | observers | {"params.yaml"}
+        assert final in allowed or str(Path(final).parent) in allowed, (stage, mode, name)
+
+
+def is_log(name: str) -> bool:
+    """Whether a file belongs to MLflow, not to the study."""
+    return name.startswith(("mlartifacts/", "mlflow.db"))
+
+
+def test_nothing_to_do_the_second_time(smoke: Any) -> None:
+    folder, _, _ = smoke
+    again = dvc(folder, "repro")
+    assert again.returncode == 0
+    assert "Running stage" not in again.stdout
+
+
+def test_a_change_of_style_reruns_the_plot_alone(smoke: Any) -> None:
+    folder, _, _ = smoke
+    params = (folder / "params.yaml").read_text()
+    try:
+        (folder / "params.yaml").write_text(params.replace("dpi: 150", "dpi: 80"))
+        dry = dvc(folder, "repro", "--dry")
+    finally:
+        (folder / "params.yaml").write_text(params)
+    assert re.findall(r"Running stage '(\w+)'", dry.stdout) == ["plot"]
+
+
+def test_metrics_are_complete_and_finite(smoke: Any) -> None:
+    folder, _, _ = smoke
+    metrics = json.loads((folder / "reports/metrics.json").read_text())
+    for key in METRICS:
+        group, name = key.split(".")
+        value = metrics[group][name]
+        assert math.isfinite(value)
+        if name.startswith("test_"):
+            assert metrics[group][f"{name}_low"] <= value <= metrics[group][f"{name}_high"]
+    assert metrics["vae"]["test_loss"] == pytest.approx(
+        metrics["vae"]["test_squared_error"] + metrics["vae"]["test_kl"]
+    )
+    assert metrics["pca"]["test_mse"] < metrics["denoiser"]["noisy_test_mse"]
+
+
+def test_the_report_shows_every_figure_and_number(smoke: Any) -> None:
+    folder, _, _ = smoke
+    report = (folder / "reports/report.md").read_text()
+    shown = set(re.findall(r"\(figures/(\w+\.png)\)", report))
+    drawn = {path.name for path in (folder / "reports/figures").iterdir()}
+    assert shown == drawn
+    assert len([name for name in drawn if name.startswith("fig")]) == 13
+
+
+def test_progress_is_plain_lines_without_a_terminal(smoke: Any) -> None:
+    _, printed, _ = smoke
+    assert re.search(r"train_ae ae: epoch 3/3 +train [\d.]+ +val [\d.]+", printed)
+    assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_rerun_must_not_depend_on_is_in_no_output(smoke: Any, stage: str) -> None:
+    folder, _, _ = smoke
+    for name in outputs_of(stage):
+        paths = (folder / name).rglob("*") if (folder / name).is_dir() else [folder / name]
+        for path in paths:
+            assert str(folder).encode() not in path.read_bytes()
+
+
+def test_a_missing_upstream_file_is_a_sentence(smoke: Any) -> None:
+    folder, _, _ = smoke
+    model = folder / "data/models/ae.safetensors"
+    whole = model.read_bytes()
+    try:
+        model.unlink()
+        assert sentence(folder, "finetune") == (
+            "error: data/models/ae.safetensors is missing; `dvc repro` makes it again, "
+            "`dvc checkout` restores it."
+        )
+        model.write_bytes(whole[:1000])
+        assert "data/models/ae.safetensors is no readable safetensors file" in sentence(
+            folder, "finetune"
+        )
+    finally:
+        model.unlink()
+        model.write_bytes(whole)
+
+
+def test_a_design_of_another_data_set_is_refused(smoke: Any) -> None:
+    folder, _, _ = smoke
+    design = folder / "reports/design.json"
+    text = design.read_text()
+    try:
+        design.write_text(re.sub(r'"split": "\w+"', '"split": "0123"', text))
+        assert "was made from another data set (split 0123)" in sentence(folder, "train_ae")
+    finally:
+        design.write_text(text)
+
+
+def sentence(folder: Path, stage: str) -> str:
+    """What a stage says when it refuses to run: no traceback, exit 1."""
+    failed = run(folder, f"stages/{stage}.py")
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stdout
+    return failed.stdout.strip()
