@@ -1,0 +1,117 @@
+"""The study's trainings on tiny data: what is frozen stays frozen, collapse is met by a restart."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latent_digits.corruption import Noise
+from latent_digits.digits import Digits, constant_cross_entropy
+from latent_digits.models import Encoder
+from latent_digits.objectives import reconstruction
+from latent_digits.training import Pairs, Recipe
+from latent_digits.trainings import (
+    CollapsedError,
+    Task,
+    train_autoencoder,
+    train_denoiser,
+    train_end_to_end,
+    train_head,
+    train_vae,
+    trained,
+)
+from latent_digits.weights import arrays_of
+
+RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
+
+
+def ignore(row: Any) -> None:
+    pass
+
+
+@pytest.fixture
+def digits() -> Digits:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
+    labels = np.arange(64) % 10
+    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+
+
+def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> None:
+    noise = Noise(0.5, 0.3, 0.05, 0.5)
+    for result in (
+        train_autoencoder(digits, 3, 0.1, RECIPE, 1, ignore),
+        train_denoiser(digits, 3, 0.1, RECIPE, noise, 1, ignore),
+        train_vae(digits, 3, RECIPE, 1, ignore),
+        train_end_to_end(digits, 3, 0.1, 8, RECIPE, 1, ignore),
+    ):
+        assert [row["epoch"] for row in result.history] == [1, 2]
+        assert sum(w.size for w in result.weights.values()) == result.trainable_parameters
+        assert result.attempt == 1
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_frozen_encoder_stays_as_it_was(digits: Digits, pretrained: bool) -> None:
+    given = arrays_of(Encoder(3, 0.0)) if pretrained else None
+    result = train_head(digits, 3, given, 8, RECIPE, 1, ignore)
+    again = train_head(digits, 3, given, 8, Recipe("adam", 0.01, 16, 1, 1), 1, ignore)
+    kept = {k: v for k, v in result.weights.items() if k.startswith("encoder.")}
+    for name, values in kept.items():
+        np.testing.assert_array_equal(values, again.weights[name])
+        if given is not None:
+            np.testing.assert_array_equal(values, given[name.removeprefix("encoder.")])
+    assert result.trainable_parameters == 3 * 8 + 8 + 8 * 10 + 10
+
+
+class Constant(nn.Module):
+    """A model that cannot look at its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.rand(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.value.expand_as(x)
+
+
+class Scaled(nn.Module):
+    """A model that can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.value
+
+
+def task() -> Task:
+    x = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    return Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=0.05)
+
+
+def test_a_collapse_is_told_and_started_again() -> None:
+    said: list[Any] = []
+    models = iter([Constant(), Constant(), Scaled()])
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
+    result = trained(lambda: next(models), task(), recipe, 1, said.append)
+    assert result.attempt == 3
+    notes = [event for event in said if isinstance(event, str)]
+    assert [note[:27] for note in notes] == [f"collapsed in attempt {n} of 5" for n in (1, 2)]
+
+
+def test_too_many_collapses_end_the_training() -> None:
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
+    with pytest.raises(CollapsedError, match=r"ignores its input after 5 attempts, lr 0\.1"):
+        trained(Constant, task(), recipe, 1, ignore)
+
+
+def test_a_short_budget_is_no_collapse() -> None:
+    recipe = Recipe("sgd", 0.1, 16, epochs=2, patience=2)
+    assert trained(Constant, task(), recipe, 1, ignore).attempt == 1
+
+
+def test_the_constant_answers_cross_entropy(digits: Digits) -> None:
+    assert constant_cross_entropy(digits) == pytest.approx(np.log(10), abs=0.1)

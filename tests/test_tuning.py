@@ -1,0 +1,149 @@
+"""The search: one table whatever the order of evaluation, pruning by earlier generations only."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from latent_digits.console import UserError
+from latent_digits.design import Design
+from latent_digits.digits import Digits, constant_mse
+from latent_digits.params import TuneParams, load_params
+from latent_digits.tuning import (
+    Asked,
+    Trial,
+    best_trial,
+    columns,
+    conclude,
+    final_state,
+    pruning_bars,
+    run_trial,
+    search,
+    table,
+)
+from smoke import PROJECT
+
+
+def tune(**changes: int) -> TuneParams:
+    return load_params(PROJECT / "params.yaml").tune.model_copy(update=changes)
+
+
+def invented(asked: Asked) -> Trial:
+    """A trial whose value is a smooth function of its design."""
+    design = asked.design
+    final = abs(design.dropout - 0.1) + abs(math.log10(design.lr) + 2.5) + 1 / design.latent_dim
+    best = []
+    for epoch, bar in enumerate(asked.bars):
+        best.append(final * (1 + 1 / (epoch + 1)))
+        if best[-1] > bar:
+            break
+    state = final_state(best, asked.bars, math.inf)
+    return Trial(asked.number, asked.generation, design, state, tuple(best))
+
+
+def forward(asked: Sequence[Asked]) -> list[Trial]:
+    return [invented(one) for one in asked]
+
+
+def backward(asked: Sequence[Asked]) -> list[Trial]:
+    return [invented(one) for one in reversed(asked)]
+
+
+def trial(number: int, *values: float, state: str = "complete") -> Trial:
+    return Trial(number, 0, Design(2, "adam", 0.1, 64, 0.0), state, values)
+
+
+def test_the_order_of_evaluation_does_not_matter() -> None:
+    params = tune(trials=25, generation=5)
+    assert search(forward, params, 1) == search(backward, params, 1)
+    assert search(forward, params, 1) != search(forward, params, 2)
+
+
+def test_trial_0_is_the_reports_design_and_numbers_are_complete() -> None:
+    params = tune(trials=13, generation=5)
+    trials = search(forward, params, 1)
+    assert trials[0].design == Design(**params.report_design.model_dump())
+    assert [one.number for one in trials] == list(range(13))
+    assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
+
+
+def test_the_search_gets_better_and_prunes() -> None:
+    trials = search(forward, tune(trials=60, generation=10), 1)
+    first, last = trials[1:11], trials[-10:]
+    assert np.median([t.value for t in last]) < np.median([t.value for t in first])
+    assert "pruned" in {t.state for t in trials}
+
+
+def test_bars_are_medians_of_trials_that_ran_to_their_end() -> None:
+    whole = [trial(n, 1.0 + n, 0.5 + n, 0.1 + n) for n in range(5)]
+    pruned = [trial(9, 99.0, state="pruned")]
+    assert pruning_bars(whole + pruned, 3, warmup=1) == (math.inf, 2.5, math.inf)
+    assert pruning_bars(whole[:4] + pruned, 3, warmup=1) == (math.inf,) * 3
+    assert pruning_bars(whole, 3, warmup=0) == (3.0, 2.5, math.inf)
+
+
+def test_states() -> None:
+    assert final_state([0.5], [0.4, math.inf], 1.0) == "pruned"
+    assert final_state([0.5, 0.4], [math.inf, math.inf], 1.0) == "complete"
+    assert final_state([0.5, 0.4], [math.inf, math.inf], 0.4) == "collapsed"
+
+
+def test_a_collapsed_or_failed_trial_never_wins() -> None:
+    trials = [
+        trial(0, 0.01, state="collapsed"),
+        trial(1, 0.5),
+        trial(2, state="failed"),
+        trial(3, 0.02, state="pruned"),
+        trial(4, 0.3),
+    ]
+    assert best_trial(trials).number == 4
+    with pytest.raises(UserError, match=r"none of the 1 trials is complete \(failed\)"):
+        best_trial([trials[2]])
+
+
+def test_no_trials_use_the_reports_design() -> None:
+    params = tune(trials=0)
+    assert search(forward, params, 1) == []
+    design, found = conclude([], params)
+    assert design.latent_dim == 33
+    assert found == {"found_by": "the report"}
+
+
+def test_the_table_has_a_cell_for_every_column() -> None:
+    rows = table([trial(0, 0.3, 0.2), trial(1, state="failed")])
+    assert set(rows[0]) == set(columns(2))
+    assert rows[1]["val_mse"] is None
+    assert rows[1]["epochs"] == 0
+
+
+def digits() -> Digits:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
+    labels = np.arange(64) % 10
+    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+
+
+def test_a_real_trial_repeats_and_stops_at_its_bar() -> None:
+    asked = Asked(3, 1, Design(4, "adam", 1e-3, 16, 0.1), (math.inf, 0.0, math.inf))
+    reports: list[dict] = []
+    one = run_trial(digits(), asked, 7, reports.append)
+    assert one.state == "pruned"
+    assert [row["epoch"] for row in reports] == [1, 2]
+    assert one == run_trial(digits(), asked, 7, lambda row: None)
+    assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
+
+
+def test_a_dead_network_is_recorded_as_collapsed() -> None:
+    asked = Asked(0, 0, Design(4, "adam", 1e-3, 16, 1.0), (math.inf,) * 2)
+    one = digits().train_images[:1]
+    same = Digits(one.repeat(48, 0), np.zeros(48), one.repeat(16, 0), np.zeros(16))
+    assert run_trial(same, asked, 7, lambda row: None).state == "collapsed"
+
+
+def test_the_mean_image_by_hand() -> None:
+    train = np.zeros((2, 1, 2), dtype=np.uint8)
+    train[1] = 255
+    val = np.full((1, 1, 2), 255, dtype=np.uint8)
+    labels = np.zeros(2, dtype=np.int64)
+    assert constant_mse(Digits(train, labels, val, labels[:1])) == pytest.approx(0.25)
