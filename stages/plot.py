@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from latent_digits.catalogue import MODELS
 from latent_digits.console import run_stage
 from latent_digits.figures import draw_figures
 from latent_digits.params import load_params
@@ -11,16 +12,6 @@ from latent_digits.tracking import stage_run
 
 FIGURES = Path("reports/figures")
 REPORT = Path("reports/report.md")
-HISTORIES = (
-    "ae",
-    "ae_2d",
-    "denoiser",
-    "vae",
-    "vae_2d",
-    "classifier",
-    "classifier_random_encoder",
-    "classifier_end_to_end",
-)
 
 
 def main() -> None:
@@ -31,7 +22,7 @@ def main() -> None:
         read_json(Path("reports/design.json")),
     )
     trials = read_csv(Path("reports/trials.csv"))
-    histories = {name: read_csv(Path(f"reports/histories/{name}.csv")) for name in HISTORIES}
+    histories = {name: read_csv(Path(f"reports/histories/{name}.csv")) for name in MODELS}
 
     with stage_run("plot", {"plot": params.model_dump()}) as run:
         draw_figures(FIGURES, arrays, histories, trials, params.dpi, params.max_points)

@@ -3,6 +3,7 @@
 Nothing here returns a value that a stage could write, so no output depends on this code.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ class UserError(Exception):
 
 def run_stage(main: Callable[[], None]) -> None:
     """Run `main`; a UserError or Ctrl-C ends the process with a sentence, not a traceback."""
+    # On Ctrl-C Dask would report each worker that it loses, which is what was asked for.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         main()
     except UserError as error:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from latent_digits.catalogue import MODELS
 from latent_digits.console import Board
 from latent_digits.corruption import Noise
 from latent_digits.dataset import Dataset
@@ -21,17 +22,6 @@ from latent_digits.showcase import (
 )
 from latent_digits.storage import Arrays, Row
 from latent_digits.weights import load_model
-
-MODELS = (
-    "ae",
-    "ae_2d",
-    "denoiser",
-    "vae",
-    "vae_2d",
-    "classifier",
-    "classifier_random_encoder",
-    "classifier_end_to_end",
-)
 
 
 class Models(NamedTuple):
