@@ -1,6 +1,5 @@
 """The report as Markdown: a Jinja2 template filled with the study's own numbers."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from latent_digits.published import COMPARED, Published
 from latent_digits.storage import Row
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TEMPLATE = "report.md.j2"
 STATES = ("complete", "pruned", "collapsed", "failed")
 
@@ -74,5 +74,5 @@ def value(number: Any) -> str:
     """Four significant digits, or the whole number that it is."""
     if isinstance(number, int):
         return str(number)
-    text = f"{number:.4g}"
-    return re.sub(r"e-0?(\d+)", r"·10⁻\1", text)
+    mantissa, _, exponent = f"{number:.4g}".partition("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else mantissa

@@ -1,0 +1,52 @@
+"""The report says what the numbers say, and the committed one is that of the committed numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from latent_digits.catalogue import MODELS
+from latent_digits.published import COMPARED, Published
+from latent_digits.report import comparison, render_report, value, verdict
+from latent_digits.storage import read_csv, read_json
+from smoke import PROJECT
+
+REPORTS = PROJECT / "reports"
+LOWER = Published("a.b", "name", None, "0.5", "lower")
+HIGHER = Published("a.b", "name", None, "0.5", "higher")
+
+
+@pytest.mark.parametrize(
+    ("found", "interval", "published", "said"),
+    [
+        (0.4, (0.39, 0.41), LOWER, "better"),
+        (0.6, (0.59, 0.61), LOWER, "worse"),
+        (0.6, (0.59, 0.61), HIGHER, "better"),
+        (0.4, (0.3, 0.6), LOWER, "no clear difference"),
+        (0.4, (None, None), HIGHER, "worse"),
+        (0.5, (None, None), LOWER, "equal"),
+        (0.4, (0.3, 0.6), Published("a.b", "name", "0.5", None, "lower"), "–"),
+    ],
+)
+def test_verdicts(found: float, interval: tuple, published: Published, said: str) -> None:
+    assert verdict(found, *interval, published) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(9, "9"), (0.00676771, "0.006768"), (28.0109, "28.01"), (3e-7, "3·10⁻⁷")]
+)
+def test_values(number: float, text: str) -> None:
+    assert value(number) == text
+
+
+def test_every_compared_number_is_one_of_the_metrics() -> None:
+    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    rows = [comparison(metrics, one) for one in COMPARED]
+    assert all(row["run"] for row in rows)
+
+
+def test_the_committed_report_is_that_of_the_committed_numbers() -> None:
+    histories = {name: read_csv(REPORTS / f"histories/{name}.csv") for name in MODELS}
+    metrics, design = (read_json(REPORTS / name) for name in ("metrics.json", "design.json"))
+    text = render_report(metrics, design, read_csv(REPORTS / "trials.csv"), histories)
+    assert text == Path(REPORTS / "report.md").read_text()
