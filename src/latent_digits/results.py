@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from latent_digits.catalogue import MODELS
-from latent_digits.console import Board
-from latent_digits.corruption import Noise
+from latent_digits.console import Board, say
+from latent_digits.corruption import Noise, corrupted
 from latent_digits.dataset import Dataset
 from latent_digits.evaluation import Evaluation, Metrics, latents
 from latent_digits.params import NoiseParams, Params
 from latent_digits.showcase import (
-    denoised_pairs,
+    SHOWN,
     interpolation,
     layer_shapes,
     noise_panel,
@@ -64,32 +64,28 @@ def all_metrics(evaluation: Evaluation, models: Models, params: Params) -> dict[
 
 
 def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays:
-    """The content of `data/arrays.safetensors`, under names such as "ae.pairs.input"."""
+    """The content of `data/arrays.safetensors`, under names such as "ae.input"."""
     network, val = models.networks, evaluation.val
     text, _ = denoisers_noises(params.noise)
     panel = Noise(**params.noise.panel.model_dump())
+    noisy = corrupted(val.images[:SHOWN], text, evaluation.seed_for("noise", "shown"))
     steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
-    with Board("evaluate", unit="part") as board:
-        board.begin("arrays", 2)
-        board.advance("arrays", 1, 2, f"t-SNE of {len(val.labels)} latents")
-        projected = projections(
-            latents(network["ae"], val.images), perplexity, evaluation.seed_for("tsne")
-        )
-        groups: dict[str, Arrays] = {
-            "architecture": layer_shapes(network["ae"]),
-            "ae": pairs(network["ae"], val.images) | projected,
-            "ae_2d": {"z": latents(network["ae_2d"], val.images)},
-            "noise": {"panel": noise_panel(val.images[0], panel, evaluation.seed_for("panel"))},
-            "denoiser": denoised_pairs(
-                network["denoiser"], val.images, text, evaluation.seed_for("noise", "shown")
-            ),
-            "vae": pairs(network["vae"], val.images)
-            | {"interpolation": interpolation(network["vae"], val, steps)},
-            "vae_2d": {"z": latents(network["vae_2d"], val.images)},
-            "classifier": {"confusion": evaluation.confusion(network["classifier"])},
-            "val": {"labels": val.labels.numpy()},
-        }
-        board.advance("arrays", 2, 2, "all arrays")
+    say(f"evaluate arrays: the longest is the t-SNE of {len(val.labels)} latents")
+    projected = projections(
+        latents(network["ae"], val.images), perplexity, evaluation.seed_for("tsne")
+    )
+    groups: dict[str, Arrays] = {
+        "architecture": layer_shapes(network["ae"]),
+        "ae": pairs(network["ae"], val.images[:SHOWN]) | projected,
+        "ae_2d": {"z": latents(network["ae_2d"], val.images)},
+        "noise": {"panel": noise_panel(val.images[0], panel, evaluation.seed_for("panel"))},
+        "denoiser": pairs(network["denoiser"], noisy),
+        "vae": pairs(network["vae"], val.images[:SHOWN])
+        | {"interpolation": interpolation(network["vae"], val, steps)},
+        "vae_2d": {"z": latents(network["vae_2d"], val.images)},
+        "classifier": {"confusion": evaluation.confusion(network["classifier"])},
+        "val": {"labels": val.labels.numpy()},
+    }
     return {
         f"{group}.{name}": array
         for group, arrays in groups.items()

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
-from latent_digits.corruption import Noise, corrupted
+from latent_digits.corruption import Noise
 from latent_digits.evaluation import Sample, latents, reconstructions
 from latent_digits.models import Autoencoder, VariationalAutoencoder
 from latent_digits.pixels import as_input
@@ -16,17 +16,8 @@ SHOWN = 9  # images a figure of reconstructions, in a 3×3 grid
 
 
 def pairs(model: nn.Module, inputs: Tensor) -> Arrays:
-    """What the model sees and what it makes of it, [9, 28, 28] each."""
-    return {
-        "input": as_input(inputs[:SHOWN])[:, 0].numpy(),
-        "output": reconstructions(model, inputs[:SHOWN]),
-    }
-
-
-def denoised_pairs(model: nn.Module, images: Tensor, noise: Noise, seed: int) -> Arrays:
-    """As `pairs`, from noisy images, with the clean ones beside them."""
-    clean = images[:SHOWN]
-    return {"clean": as_input(clean)[:, 0].numpy(), **pairs(model, corrupted(clean, noise, seed))}
+    """What the model sees and what it makes of it, [N, 28, 28] each."""
+    return {"input": as_input(inputs)[:, 0].numpy(), "output": reconstructions(model, inputs)}
 
 
 def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
