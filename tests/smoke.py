@@ -21,6 +21,7 @@ BUDGETS: dict[str, Any] = {
         "trials": 4,
         "generation": 2,
         "startup_trials": 2,
+        "pruning_warmup": 3,
         "epochs": 3,
         "report_design": {"lr": 2.0e-3, "batch_size": 64},  # learns something in 3 epochs
     },

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from latent_digits.optim import OPTIMIZERS, FlatParameters
+from latent_digits.optim import OPTIMIZERS, WINDOW, Average, FlatParameters
 
 
 def network() -> nn.Module:
@@ -55,3 +55,33 @@ def test_a_step_leaves_gradients_zero() -> None:
     assert flat.gradients.any()
     OPTIMIZERS["adam"](flat, 0.1).step()
     assert not flat.gradients.any()
+
+
+def test_the_average_spans_the_last_part_of_the_steps() -> None:
+    flat = FlatParameters(network())
+    average = Average(flat)
+    for step in range(1, 1001):
+        flat.values.fill_(float(step))
+        average.update()
+    center = 1000 * WINDOW / (WINDOW + 1)
+    torch.testing.assert_close(
+        average.values, torch.full_like(flat.values, center), rtol=0.01, atol=0
+    )
+
+
+def test_the_average_of_one_step_is_that_step() -> None:
+    flat = FlatParameters(network())
+    average = Average(flat)
+    flat.values.fill_(3.0)
+    average.update()
+    assert torch.equal(average.values, flat.values)
+
+
+def test_the_average_is_in_place_for_a_block_only() -> None:
+    flat = FlatParameters(network())
+    average = Average(flat)
+    own = flat.values.clone()
+    average.values.fill_(7.0)
+    with average.in_place():
+        assert torch.all(flat.values == 7.0)
+    assert torch.equal(flat.values, own)

@@ -9,12 +9,13 @@ from torch import nn
 
 from latent_digits.corruption import Noise
 from latent_digits.digits import Digits, constant_cross_entropy
-from latent_digits.models import Encoder
+from latent_digits.models import Encoder, Head
 from latent_digits.objectives import reconstruction
 from latent_digits.training import Pairs, Recipe
 from latent_digits.trainings import (
     CollapsedError,
     Task,
+    for_raw_latents,
     train_autoencoder,
     train_denoiser,
     train_end_to_end,
@@ -63,6 +64,17 @@ def test_a_frozen_encoder_stays_as_it_was(digits: Digits, pretrained: bool) -> N
         if given is not None:
             np.testing.assert_array_equal(values, given[name.removeprefix("encoder.")])
     assert result.trainable_parameters == 3 * 8 + 8 + 8 * 10 + 10
+
+
+def test_a_head_for_standardized_latents_gives_the_same_for_raw_ones() -> None:
+    torch.manual_seed(0)
+    head, raw = Head(3, 8), Head(3, 8)
+    mean, deviation = np.float32([1.0, -2.0, 0.5]), np.float32([0.1, 3.0, 1.0])
+    weights = for_raw_latents(arrays_of(head), mean, deviation)
+    raw.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    z = torch.randn(16, 3)
+    standardized = (z - torch.from_numpy(mean)) / torch.from_numpy(deviation)
+    torch.testing.assert_close(raw(z), head(standardized), rtol=1e-4, atol=1e-4)
 
 
 class Constant(nn.Module):

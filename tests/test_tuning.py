@@ -56,37 +56,53 @@ def trial(number: int, *values: float, state: str = "complete") -> Trial:
 
 def test_the_order_of_evaluation_does_not_matter() -> None:
     params = tune(trials=25, generation=5)
-    assert search(forward, params, 1) == search(backward, params, 1)
-    assert search(forward, params, 1) != search(forward, params, 2)
+    assert search(forward, params, math.inf, 1) == search(backward, params, math.inf, 1)
+    assert search(forward, params, math.inf, 1) != search(forward, params, math.inf, 2)
 
 
 def test_trial_0_is_the_reports_design_and_numbers_are_complete() -> None:
     params = tune(trials=13, generation=5)
-    trials = search(forward, params, 1)
+    trials = search(forward, params, math.inf, 1)
     assert trials[0].design == Design(**params.report_design.model_dump())
     assert [one.number for one in trials] == list(range(13))
     assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
 
 
 def test_the_search_gets_better_and_prunes() -> None:
-    trials = search(forward, tune(trials=60, generation=10), 1)
+    trials = search(forward, tune(trials=60, generation=10), math.inf, 1)
     first, last = trials[1:11], trials[-10:]
     assert np.median([t.value for t in last]) < np.median([t.value for t in first])
     assert "pruned" in {t.state for t in trials}
 
 
-def test_bars_are_medians_of_trials_that_ran_to_their_end() -> None:
-    whole = [trial(n, 1.0 + n, 0.5 + n, 0.1 + n) for n in range(5)]
-    pruned = [trial(9, 99.0, state="pruned")]
-    assert pruning_bars(whole + pruned, 3, warmup=1) == (math.inf, 2.5, math.inf)
-    assert pruning_bars(whole[:4] + pruned, 3, warmup=1) == (math.inf,) * 3
-    assert pruning_bars(whole, 3, warmup=0) == (3.0, 2.5, math.inf)
+def bars(trials: Sequence[Trial], constant_mse: float = math.inf, **changes: int) -> tuple:
+    params = {"epochs": 3, "pruning_warmup": 1, "pruning_peers": 2} | changes
+    return pruning_bars(trials, tune(**params), constant_mse)
+
+
+def test_bars_are_the_worst_of_the_best_complete_trials() -> None:
+    trials = [
+        trial(0, 9.0, 4.0, 0.1),
+        trial(1, 8.0, 5.0, 0.2),
+        trial(2, 7.0, 0.3, 0.3),
+        trial(3, 0.0, state="pruned"),
+    ]
+    assert bars(trials) == (9.0, 5.0, math.inf)
+    assert bars(trials, pruning_warmup=2) == (math.inf, 5.0, math.inf)
+    assert bars(trials, pruning_peers=1) == (9.0, 4.0, math.inf)
+    assert bars(trials, constant_mse=6.0) == (6.0, 5.0, math.inf)
+
+
+def test_before_there_are_enough_peers_a_trial_must_beat_the_mean_image() -> None:
+    assert bars([trial(0, 3.0, 2.0, 1.0)], constant_mse=6.0) == (6.0, 6.0, math.inf)
+    assert bars([], constant_mse=6.0) == (6.0, 6.0, math.inf)
 
 
 def test_states() -> None:
     assert final_state([0.5], [0.4, math.inf], 1.0) == "pruned"
     assert final_state([0.5, 0.4], [math.inf, math.inf], 1.0) == "complete"
     assert final_state([0.5, 0.4], [math.inf, math.inf], 0.4) == "collapsed"
+    assert final_state([0.5], [0.4, math.inf], 0.4) == "collapsed"
 
 
 def test_a_collapsed_or_failed_trial_never_wins() -> None:
@@ -104,7 +120,7 @@ def test_a_collapsed_or_failed_trial_never_wins() -> None:
 
 def test_no_trials_use_the_reports_design() -> None:
     params = tune(trials=0)
-    assert search(forward, params, 1) == []
+    assert search(forward, params, math.inf, 1) == []
     design, found = conclude([], params)
     assert design.latent_dim == 33
     assert found == {"found_by": "the report"}

@@ -10,6 +10,8 @@ parameters of PyTorch's own and equal them by test.
 C channels, H W pixels, B batch, K = 9·C.
 """
 
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import torch
@@ -60,9 +62,11 @@ class Convolve(torch.autograd.Function):
         columns = gather(x, padding, out_size)  # [K, H'·W'·B]
         matrix = weight.reshape(len(weight), -1)  # [C', K]
         ctx.save_for_backward(columns, matrix)
-        ctx.geometry = (height, width), padding, out_size
-        ctx.weight_shape = weight.shape
-        return torch.addmm(bias[:, None], matrix, columns).view(len(weight), *out_size, batch)
+        ctx.geometry = padding, out_size
+        ctx.x_shape, ctx.weight_shape = x.shape, weight.shape
+        out = x.new_empty(len(weight), *out_size, batch)
+        torch.addmm(bias[:, None], matrix, columns, out=out.view(len(weight), -1))
+        return out
 
     @staticmethod
     @once_differentiable
@@ -73,7 +77,8 @@ class Convolve(torch.autograd.Function):
         weight_gradient = (gradient @ columns.t()).view(ctx.weight_shape)
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = scatter(matrix.t() @ gradient, *ctx.geometry)
+            x_gradient = gradient.new_zeros(ctx.x_shape)
+            scatter(matrix.t() @ gradient, x_gradient, *ctx.geometry)
         return x_gradient, weight_gradient, gradient.sum(1), None
 
 
@@ -88,8 +93,8 @@ class ConvolveTransposed(torch.autograd.Function):
         ctx.save_for_backward(flat, matrix)
         ctx.geometry = padding, (height, width)
         ctx.x_shape, ctx.weight_shape = x.shape, weight.shape
-        out = scatter(matrix.t() @ flat, size, padding, (height, width))
-        return out.add_(bias[:, None, None, None])
+        out = bias[:, None, None, None].repeat(1, *size, x.shape[3])
+        return scatter(matrix.t() @ flat, out, *ctx.geometry)
 
     @staticmethod
     @once_differentiable
@@ -114,17 +119,45 @@ def gather(x: Tensor, padding: int, size: tuple[int, ...]) -> Tensor:
     return windows.reshape(channels * KERNEL * KERNEL, -1)
 
 
-def scatter(
-    columns: Tensor, size: tuple[int, int], padding: int, positions: tuple[int, int]
-) -> Tensor:
-    """The adjoint of `gather`: neighbourhoods [K, H'·W'·B], added up where they overlap."""
+def scatter(columns: Tensor, out: Tensor, padding: int, positions: tuple[int, int]) -> Tensor:
+    """The adjoint of `gather`: neighbourhoods [K, H'·W'·B], added to `out` [C, H, W, B]."""
+    for size, to, to_offset, origin, origin_offset in taps(tuple(out.shape), padding, positions):
+        out.as_strided(size, to, to_offset).add_(columns.as_strided(size, origin, origin_offset))
+    return out
+
+
+@lru_cache
+def taps(
+    shape: tuple[int, ...], padding: int, positions: tuple[int, int]
+) -> list[tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...], int]]:
+    """For each of the kernel's nine taps: size, then stride and offset in `out` and in `columns`.
+
+    Worked out once: as Python's slices it takes longer than the additions themselves.
+    """
+    channels, height, width, batch = shape
     rows, cols = positions
-    windows = columns.view(-1, KERNEL, KERNEL, rows, cols, columns.shape[1] // (rows * cols))
-    last_row, last_col = STRIDE * (rows - 1) + 1, STRIDE * (cols - 1) + 1
-    height = max(size[0] + padding, last_row + KERNEL - 1)
-    width = max(size[1] + padding, last_col + KERNEL - 1)
-    out = columns.new_zeros(windows.shape[0], height, width, windows.shape[5])
-    for i in range(KERNEL):
-        for j in range(KERNEL):
-            out[:, i : i + last_row : STRIDE, j : j + last_col : STRIDE] += windows[:, i, j]
-    return out[:, padding : padding + size[0], padding : padding + size[1]].contiguous()
+    to = (height * width * batch, STRIDE * width * batch, STRIDE * batch, 1)
+    tap = rows * cols * batch
+    origin = (KERNEL * KERNEL * tap, cols * batch, batch, 1)
+    found = []
+    for i, j in product(range(KERNEL), repeat=2):
+        first_row, count_rows = overlap(i - padding, height, rows)
+        first_col, count_cols = overlap(j - padding, width, cols)
+        top, left = STRIDE * first_row + i - padding, STRIDE * first_col + j - padding
+        found.append(
+            (
+                (channels, count_rows, count_cols, batch),
+                to,
+                (top * width + left) * batch,
+                origin,
+                (KERNEL * i + j) * tap + (first_row * cols + first_col) * batch,
+            )
+        )
+    return found
+
+
+def overlap(offset: int, size: int, positions: int) -> tuple[int, int]:
+    """Which n in [0, positions) put 2·n + offset into [0, size): the first, and how many."""
+    first = (max(0, -offset) + STRIDE - 1) // STRIDE
+    end = min(positions, (size - 1 - offset) // STRIDE + 1)
+    return first, max(0, end - first)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """Squared error summed over the pixels: the report's reconstruction term for the VAE."""
-    return (x_hat - x).square().flatten(1).sum(1)
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1)
 
 
 def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """Squared error averaged over the pixels: the report's MSE."""
-    return (x_hat - x).square().flatten(1).mean(1)
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).mean(1)
 
 
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_digits.convolutions import Conv2d, ConvTranspose2d
-from latent_digits.dropout import Dropout
+from latent_digits.dropout import ReluDropout
 
 FEATURES = 32 * 3 * 3
 
@@ -21,14 +21,11 @@ class Convolutions(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             Conv2d(1, 8, padding=1),  # [8, 14, 14, B]
-            nn.ReLU(),
-            Dropout(dropout, channels=True),
+            ReluDropout(dropout, channels=True),
             Conv2d(8, 16, padding=1),  # [16, 7, 7, B]
-            nn.ReLU(),
-            Dropout(dropout),
+            ReluDropout(dropout),
             Conv2d(16, 32, padding=0),  # [32, 3, 3, B]
-            nn.ReLU(),
-            Dropout(dropout),
+            ReluDropout(dropout),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,9 +37,7 @@ class Projection(nn.Sequential):
     """Features [B, 288] to latents [B, Z]; any real value."""
 
     def __init__(self, latent_dim: int, dropout: float):
-        super().__init__(
-            nn.Linear(FEATURES, 64), nn.ReLU(), Dropout(dropout), nn.Linear(64, latent_dim)
-        )
+        super().__init__(nn.Linear(FEATURES, 64), ReluDropout(dropout), nn.Linear(64, latent_dim))
 
 
 class Encoder(nn.Module):
@@ -64,19 +59,15 @@ class Decoder(nn.Module):
         super().__init__()
         self.expansion = nn.Sequential(
             nn.Linear(latent_dim, 64),
-            nn.ReLU(),
-            Dropout(dropout),
+            ReluDropout(dropout),
             nn.Linear(64, FEATURES),
-            nn.ReLU(),
-            Dropout(dropout),
+            ReluDropout(dropout),
         )
         self.layers = nn.Sequential(
             ConvTranspose2d(32, 16, padding=0, output_padding=0),  # [16, 7, 7, B]
-            nn.ReLU(),
-            Dropout(dropout),
+            ReluDropout(dropout),
             ConvTranspose2d(16, 8, padding=1, output_padding=1),  # [8, 14, 14, B]
-            nn.ReLU(),
-            Dropout(dropout, channels=True),
+            ReluDropout(dropout, channels=True),
             ConvTranspose2d(8, 1, padding=1, output_padding=1),  # [1, 28, 28, B]
             nn.Sigmoid(),
         )

@@ -83,7 +83,8 @@ class TuneParams(Section):
     trials: Annotated[int, Field(ge=0, le=100_000)]
     generation: Count
     startup_trials: Annotated[int, Field(ge=0)]
-    pruning_warmup: Annotated[int, Field(ge=0)]
+    pruning_warmup: Count
+    pruning_peers: Count
     epochs: Epochs
     space: SearchSpace
     report_design: DesignParams

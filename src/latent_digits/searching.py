@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latent_digits.console import Board
-from latent_digits.digits import Digits
+from latent_digits.digits import Digits, constant_mse
 from latent_digits.params import TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.tracking import StageRun
@@ -35,7 +35,7 @@ def run_search(digits: Digits, params: TuneParams, seed: int, run: StageRun) -> 
                 run.metrics({"trial": {"val_mse": trial.value}}, step=trial.number)
             return trial
 
-        trials = search(evaluate, params, seed)
+        trials = search(evaluate, params, constant_mse(digits), seed)
         board.end("search", f"{len(trials)} trials")
         return trials
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits.objectives import Objective, measure
-from latent_digits.optim import OPTIMIZERS, SGD, Adam, FlatParameters
+from latent_digits.optim import OPTIMIZERS, Average, FlatParameters
 from latent_digits.pixels import as_input
 from latent_digits.seeds import seed_for
 
@@ -52,23 +52,31 @@ def fit(
     corrupt: Callable[[Tensor], Tensor] | None = None,
     on_epoch: Callable[[Row], Any] = lambda row: None,
 ) -> list[Row]:
-    """Train `model` and leave it with the weights of its best validation epoch.
+    """Train `model` and leave it with the averaged weights of its best validation epoch.
 
-    Returns the history, a row an epoch: epoch, then train_* (averaged over the epoch, while the
-    weights move) and val_* (after it) for each of the objective's values. `corrupt` is applied to
-    each batch of training inputs. `on_epoch` gets each row; returning False ends the training.
-    Every epoch draws from a seed of its own. Raises DivergedError when a loss is not finite.
+    Returns the history, a row an epoch: epoch, then train_* (over the epoch, while the weights
+    move) and val_* (after it, of the averaged weights) for each of the objective's values.
+    `corrupt` is applied to each batch of training inputs. `on_epoch` gets each row; returning False
+    ends the training. Every epoch draws from a seed of its own. Raises DivergedError when a loss is
+    not finite.
     """
     device = train.inputs.device
     model.to(device)
     flat = FlatParameters(model)
+    average = Average(flat)
     optimizer = OPTIMIZERS[recipe.optimizer](flat, recipe.lr)
+
+    def step() -> None:
+        optimizer.step()
+        average.update()
+
     history: list[Row] = []
     best_loss, best_epoch, best_values = math.inf, 0, flat.values.clone()
     for epoch in range(1, recipe.epochs + 1):
         torch.manual_seed(seed_for(seed, "epoch", epoch))
-        means = train_epoch(model, objective, train, optimizer, recipe.batch_size, corrupt)
-        values = measure(model, objective, val.inputs, val.targets, seed_for(seed, "val"))
+        means = train_epoch(model, objective, train, step, recipe.batch_size, corrupt)
+        with average.in_place():
+            values = measure(model, objective, val.inputs, val.targets, seed_for(seed, "val"))
         row: Row = {"epoch": epoch}
         row |= {f"train_{name}": value.item() for name, value in means.items()}
         row |= {f"val_{name}": value.double().mean().item() for name, value in values.items()}
@@ -79,7 +87,7 @@ def fit(
         history.append(row)
         if row["val_loss"] < best_loss:
             best_loss, best_epoch = row["val_loss"], epoch
-            best_values.copy_(flat.values)
+            best_values.copy_(average.values)
         if on_epoch(row) is False or epoch - best_epoch >= recipe.patience:
             break
     flat.values.copy_(best_values)
@@ -90,13 +98,14 @@ def train_epoch(
     model: nn.Module,
     objective: Objective,
     train: Pairs,
-    optimizer: Adam | SGD,
+    step: Callable[[], None],
     batch_size: int,
     corrupt: Callable[[Tensor], Tensor] | None,
 ) -> dict[str, Tensor]:
     """One pass over `train` in random order; returns the mean of each value over its images.
 
-    Nothing is read back from the device before the end of the pass.
+    `step` updates the weights by the gradients of a batch and clears these. Nothing is read back
+    from the device before the end of the pass.
     """
     model.train()
     count = len(train.inputs)
@@ -106,7 +115,7 @@ def train_epoch(
         target = x if train.targets is train.inputs else as_input(train.targets[batch])
         values = objective(model, x if corrupt is None else corrupt(x), target)
         values["loss"].mean().backward()
-        optimizer.step()
+        step()
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
             sums[name] = sums[name] + total if name in sums else total

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +104,8 @@ def train_head(
 ) -> Trained:
     """A head on a frozen encoder: the one given, or without weights an untrained one.
 
-    The encoder stays in eval mode, so what it says of an image never changes: computed once.
+    The encoder stays in eval mode, so what it says of an image never changes: computed once. The
+    head is trained on standardized latents, and returned for latents as they come.
     """
     encoder = seeded(seed_for(seed, "encoder"), lambda: Encoder(latent_dim, dropout=0.0))
     if encoder_weights is not None:
@@ -112,13 +114,23 @@ def train_head(
     train_images, val_images = images_of(digits)
     train_labels, val_labels = labels_of(digits)
     encoder.to(train_images.device)
-    train = Pairs(features(encoder, train_images), train_labels)
-    val = Pairs(features(encoder, val_images), val_labels)
+    latents = features(encoder, train_images)
+    mean, deviation = latents.mean(0), latents.std(0)
+    deviation[deviation == 0] = 1.0  # a latent that never changes
+    train = Pairs((latents - mean) / deviation, train_labels)
+    val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
     task = Task(classification, train, val, constant_cross_entropy(digits))
     head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, report)
-    weights = {f"head.{name}": value for name, value in head.weights.items()}
+    raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
+    weights = {f"head.{name}": value for name, value in raw_head.items()}
     weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
     return replace(head, weights=weights)
+
+
+def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:
+    """A head for standardized latents as one for raw latents: its first layer takes in both."""
+    weight = head["hidden.weight"] / deviation
+    return head | {"hidden.weight": weight, "hidden.bias": head["hidden.bias"] - weight @ mean}
 
 
 def train_end_to_end(
@@ -165,11 +177,10 @@ def trained(
 ) -> Trained:
     """The result of `fit`, in a form that can be sent and stored.
 
-    A large learning rate can kill every unit in its first steps; the model then answers the same
-    to every input, for good (at the report's 5.4e-3 this happens to about half of all initial
-    weights). A training that is no better than a constant answer after more epochs than its
-    patience is started again from other weights, and the result says how often.
-    Raises CollapsedError after ATTEMPTS of them.
+    A large learning rate can kill most units in the first steps; the model then answers the same
+    to every input for many epochs, and where it wakes up, it ends in a worse place. A training
+    that is no better than a constant answer after more epochs than its patience is started again
+    from other weights, and the result says how often. Raises CollapsedError after ATTEMPTS of them.
     """
     for attempt in range(1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)

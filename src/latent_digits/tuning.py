@@ -8,7 +8,6 @@ Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
 """
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
@@ -33,15 +32,14 @@ from latent_digits.storage import Row
 from latent_digits.training import DivergedError, Pairs, Recipe, fit, seeded
 
 COMPLETE, PRUNED, COLLAPSED, FAILED = "complete", "pruned", "collapsed", "failed"
-MEDIAN_OF = 5  # trials of all epochs, before their median says enough to prune by
 
 
 @dataclass(frozen=True)
 class Trial:
     """One design tried: the best validation MSE up to each finished epoch, and how it ended.
 
-    complete: all epochs done. pruned: worse than the median of earlier trials at the same epoch.
-    collapsed: no better than the mean image in the end. failed: a loss was not finite.
+    complete: all epochs done. pruned: given up on the way, see `pruning_bars`. collapsed: done or
+    given up, and no better than the mean image. failed: a loss was not finite.
     """
 
     number: int
@@ -66,9 +64,15 @@ class Asked(NamedTuple):
 
 
 def search(
-    evaluate: Callable[[Sequence[Asked]], list[Trial]], params: TuneParams, seed: int
+    evaluate: Callable[[Sequence[Asked]], list[Trial]],
+    params: TuneParams,
+    constant_mse: float,
+    seed: int,
 ) -> list[Trial]:
-    """All trials, in order; the report's design is trial 0. `evaluate` runs a generation."""
+    """All trials, in order; the report's design is trial 0. `evaluate` runs a generation.
+
+    `constant_mse` is that of the mean image: what a trial must beat to go on.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = distributions(params.space)
     study = optuna.create_study(direction="minimize")
@@ -81,11 +85,11 @@ def search(
         )
         size = min(params.generation, params.trials - len(done))
         asked = [study.ask(space) for _ in range(size)]
-        bars = pruning_bars(done, params.epochs, params.pruning_warmup)
+        bars = pruning_bars(done, params, constant_mse)
         calls = [Asked(one.number, generation, Design(**one.params), bars) for one in asked]
         found = sorted(evaluate(calls), key=lambda trial: trial.number)
         for one, trial in zip(asked, found, strict=True):
-            tell(study, one, trial)
+            tell(study, one, trial, params.epochs)
         done += found
     return done
 
@@ -101,33 +105,37 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     }
 
 
-def tell(study: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
-    """Report a trial to the sampler; a collapse counts with its value, a failure without."""
+def tell(study: optuna.Study, asked: optuna.Trial, trial: Trial, epochs: int) -> None:
+    """Report a trial to the sampler: its value when it did all `epochs`, else how far it came."""
     for epoch, value in enumerate(trial.val_mse, start=1):
         asked.report(value, epoch)
-    match trial.state:
-        case "failed":
-            study.tell(asked, state=TrialState.FAIL)
-        case "pruned":
-            study.tell(asked, state=TrialState.PRUNED)
-        case _:
-            study.tell(asked, trial.value)
+    if trial.state == FAILED:
+        study.tell(asked, state=TrialState.FAIL)
+    elif len(trial.val_mse) < epochs:
+        study.tell(asked, state=TrialState.PRUNED)
+    else:
+        study.tell(asked, trial.value)
 
 
-def pruning_bars(trials: Sequence[Trial], epochs: int, warmup: int) -> tuple[float, ...]:
-    """For each epoch, the value above which a trial is pruned: the median of unpruned trials.
+def pruning_bars(
+    trials: Sequence[Trial], params: TuneParams, constant_mse: float
+) -> tuple[float, ...]:
+    """For each epoch, the value above which a trial is given up.
 
-    Infinite during `warmup` epochs, at the last epoch, and while few trials ran to their end.
+    A trial goes on while it beats the mean image and, once there are `pruning_peers` complete
+    trials, while it is no worse than the worst of the best `pruning_peers` was at the same epoch.
+    The bar rises with the search: a median hardly prunes once TPE has found the good region, since
+    most new trials beat most old ones. Infinite before the end of the warm-up, and at the last
+    epoch, where there is nothing left to save.
     """
-    whole = [trial for trial in trials if len(trial.val_mse) == epochs]
-    if len(whole) < MEDIAN_OF:
-        return (math.inf,) * epochs
-    return tuple(
-        statistics.median(trial.val_mse[epoch] for trial in whole)
-        if warmup <= epoch < epochs - 1
-        else math.inf
-        for epoch in range(epochs)
-    )
+    complete = [trial for trial in trials if trial.state == COMPLETE]
+    best = sorted(complete, key=lambda trial: trial.value)[: params.pruning_peers]
+    enough = len(best) == params.pruning_peers
+    bars = [math.inf] * params.epochs
+    for epoch in range(params.pruning_warmup, params.epochs):
+        of_best = [trial.val_mse[epoch - 1] for trial in best] if enough else []
+        bars[epoch - 1] = min(constant_mse, max(of_best, default=math.inf))
+    return tuple(bars)
 
 
 def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], Any]) -> Trial:
@@ -165,9 +173,9 @@ def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], A
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:
     """How a trial with finite losses ended."""
-    if len(best) < len(bars):
-        return PRUNED
-    return COMPLETE if best[-1] < constant_mse else COLLAPSED
+    if best[-1] >= constant_mse:
+        return COLLAPSED
+    return COMPLETE if len(best) == len(bars) else PRUNED
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
