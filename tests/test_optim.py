@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from latent_digits.optim import OPTIMIZERS, WINDOW, Average, FlatParameters
+from latent_digits.optim import OPTIMIZERS, WARMUP, WINDOW, Average, FlatParameters, warmup
 
 
 def network() -> nn.Module:
@@ -85,3 +85,12 @@ def test_the_average_is_in_place_for_a_block_only() -> None:
     with average.in_place():
         assert torch.all(flat.values == 7.0)
     assert torch.equal(flat.values, own)
+
+
+def test_the_warm_up_is_linear_and_ends() -> None:
+    assert [warmup(step) for step in (1, WARMUP // 2, WARMUP, 10 * WARMUP)] == [
+        1 / WARMUP,
+        0.5,
+        1.0,
+        1.0,
+    ]

@@ -17,94 +17,62 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from latent_digits.stack import Layer
 
 KERNEL, STRIDE = 3, 2
 
 
-class Conv2d(nn.Conv2d):
+class Conv2d(Layer):
     """`nn.Conv2d(in, out, 3, stride=2, padding)` on [C, H, W, B]."""
 
     def __init__(self, in_channels: int, out_channels: int, padding: int):
-        super().__init__(in_channels, out_channels, KERNEL, stride=STRIDE, padding=padding)
-        self.pad = padding
+        super().__init__()
+        conv = nn.Conv2d(in_channels, out_channels, KERNEL)
+        self.weight, self.bias, self.padding = conv.weight, conv.bias, padding
 
-    def forward(self, input: Tensor) -> Tensor:
-        return Convolve.apply(input, self.weight, self.bias, self.pad)
+    def run(self, x: Tensor) -> tuple[Tensor, Any]:
+        _, height, width, batch = x.shape
+        rows, cols = ((n + 2 * self.padding - KERNEL) // STRIDE + 1 for n in (height, width))
+        columns = gather(x, self.padding, (rows, cols))  # [K, H'·W'·B]
+        matrix = self.weight.flatten(1)  # [C', K]
+        y = torch.addmm(self.bias[:, None], matrix, columns)
+        return y.view(-1, rows, cols, batch), (columns, x.shape)
+
+    def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
+        columns, x_shape = saved
+        flat = gradient.flatten(1)
+        of_parameters = [(flat @ columns.t()).view_as(self.weight), flat.sum(1)]
+        if first:
+            return None, of_parameters
+        of_columns = self.weight.flatten(1).t() @ flat
+        of_x = scatter(of_columns, gradient.new_zeros(x_shape), self.padding, gradient.shape[1:3])
+        return of_x, of_parameters
 
 
-class ConvTranspose2d(nn.ConvTranspose2d):
+class ConvTranspose2d(Layer):
     """`nn.ConvTranspose2d(in, out, 3, stride=2, padding, output_padding)` on [C, H, W, B]."""
 
     def __init__(self, in_channels: int, out_channels: int, padding: int, output_padding: int):
-        super().__init__(
-            in_channels,
-            out_channels,
-            KERNEL,
-            stride=STRIDE,
-            padding=padding,
-            output_padding=output_padding,
-        )
-        self.pad = padding
-        self.extra = output_padding
+        super().__init__()
+        conv = nn.ConvTranspose2d(in_channels, out_channels, KERNEL)
+        self.weight, self.bias, self.padding = conv.weight, conv.bias, padding
+        self.extra = KERNEL - 2 * padding + output_padding
 
-    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
-        _, height, width, _ = input.shape
-        size = tuple(STRIDE * (n - 1) + KERNEL - 2 * self.pad + self.extra for n in (height, width))
-        return ConvolveTransposed.apply(input, self.weight, self.bias, self.pad, size)
+    def run(self, x: Tensor) -> tuple[Tensor, Any]:
+        _, rows, cols, batch = x.shape
+        height, width = (STRIDE * (n - 1) + self.extra for n in (rows, cols))
+        columns = self.weight.flatten(1).t() @ x.flatten(1)  # [K', H·W·B], K' of the output
+        y = self.bias[:, None, None, None].repeat(1, height, width, batch)
+        return scatter(columns, y, self.padding, (rows, cols)), x
 
-
-class Convolve(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-        _, height, width, batch = x.shape
-        out_size = tuple((n + 2 * padding - KERNEL) // STRIDE + 1 for n in (height, width))
-        columns = gather(x, padding, out_size)  # [K, H'·W'·B]
-        matrix = weight.reshape(len(weight), -1)  # [C', K]
-        ctx.save_for_backward(columns, matrix)
-        ctx.geometry = padding, out_size
-        ctx.x_shape, ctx.weight_shape = x.shape, weight.shape
-        out = x.new_empty(len(weight), *out_size, batch)
-        torch.addmm(bias[:, None], matrix, columns, out=out.view(len(weight), -1))
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (gradient,) = gradients
-        columns, matrix = ctx.saved_tensors
-        gradient = gradient.reshape(len(gradient), -1)
-        weight_gradient = (gradient @ columns.t()).view(ctx.weight_shape)
-        x_gradient = None
-        if ctx.needs_input_grad[0]:
-            x_gradient = gradient.new_zeros(ctx.x_shape)
-            scatter(matrix.t() @ gradient, x_gradient, *ctx.geometry)
-        return x_gradient, weight_gradient, gradient.sum(1), None
-
-
-class ConvolveTransposed(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: tuple[int, int]
-    ) -> Tensor:
-        channels, height, width, _ = x.shape
-        matrix = weight.reshape(channels, -1)  # [C, K'] with K' of the output's channels
-        flat = x.reshape(channels, -1)
-        ctx.save_for_backward(flat, matrix)
-        ctx.geometry = padding, (height, width)
-        ctx.x_shape, ctx.weight_shape = x.shape, weight.shape
-        out = bias[:, None, None, None].repeat(1, *size, x.shape[3])
-        return scatter(matrix.t() @ flat, out, *ctx.geometry)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (gradient,) = gradients
-        flat, matrix = ctx.saved_tensors
-        columns = gather(gradient, *ctx.geometry)
-        x_gradient = (matrix @ columns).view(ctx.x_shape)
-        weight_gradient = (flat @ columns.t()).view(ctx.weight_shape)
-        return x_gradient, weight_gradient, gradient.sum((1, 2, 3)), None, None
+    def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
+        columns = gather(gradient, self.padding, saved.shape[1:3])
+        of_weight = (saved.flatten(1) @ columns.t()).view_as(self.weight)
+        of_parameters = [of_weight, gradient.flatten(1).sum(1)]
+        if first:
+            return None, of_parameters
+        return (self.weight.flatten(1) @ columns).view_as(saved), of_parameters
 
 
 def gather(x: Tensor, padding: int, size: tuple[int, ...]) -> Tensor:

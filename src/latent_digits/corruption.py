@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from latent_digits.draws import draw_like
 from latent_digits.pixels import as_input
 
 
@@ -27,19 +28,19 @@ class Noise:
 
     def speckle(self, x: Tensor) -> Tensor:
         """x + x·n with n ~ N(0, speckle_variance)."""
-        n = torch.randn_like(x).mul_(self.speckle_variance**0.5)
+        n = draw_like(torch.randn, x).mul_(self.speckle_variance**0.5)
         return n.mul_(x).add_(x).clamp_(0, 1)
 
     def salt_and_pepper(self, x: Tensor) -> Tensor:
         """A share of the pixels set to 0 or 1, with equal chance."""
-        u = torch.rand_like(x)
+        u = draw_like(torch.rand, x)
         pepper = u >= self.salt_pepper / 2
         salt = u > 1 - self.salt_pepper / 2
         return x.mul(pepper).masked_fill_(salt, 1.0)
 
     def gaussian(self, x: Tensor) -> Tensor:
         """x + n with n ~ N(gaussian_mean, gaussian_variance)."""
-        n = torch.randn_like(x).mul_(self.gaussian_variance**0.5)
+        n = draw_like(torch.randn, x).mul_(self.gaussian_variance**0.5)
         return n.add_(self.gaussian_mean).add_(x).clamp_(0, 1)
 
 

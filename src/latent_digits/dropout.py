@@ -9,50 +9,42 @@ the output alone says where the gradient goes: no mask is kept.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import Tensor
+
+from latent_digits.stack import Layer
 
 LEVELS = 2**16
 
 
-class ReluDropout(nn.Module):
+class ReluDropout(Layer):
     """ReLU, which in training also zeroes elements with probability p and scales the rest up.
 
-    The scale is 1 / (1 - p). The input is overwritten. With `channels`, whole channels of
-    [C, H, W, B] are zeroed together (Tompson et al. 2015).
+    The scale is 1 / (1 - p). With `channels`, whole channels of [C, H, W, B] are zeroed together
+    (Tompson et al. 2015).
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
     def __init__(self, p: float, channels: bool = False):
         super().__init__()
         self.dropped = round(p * LEVELS)  # of LEVELS equally likely values
+        self.scale = LEVELS / (LEVELS - self.dropped) if self.dropped < LEVELS else 0.0
         self.channels = channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.dropped == 0:
-            return x.relu_()
-        like = x[:, :1, :1] if self.channels else x
-        return DropNegative.apply(x, keep_mask(like, self.dropped), self.dropped / LEVELS)
+    def run(self, x: Tensor) -> tuple[Tensor, Any]:
+        y = x.relu_()
+        dropping = self.training and self.dropped > 0
+        if dropping:
+            like = y[:, :1, :1] if self.channels else y
+            y.mul_(keep_mask(like, self.dropped)).mul_(self.scale)
+        return y, (y, dropping)
+
+    def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
+        y, dropping = saved
+        gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
+        return gradient.mul_(self.scale) if dropping else gradient, []
 
     def extra_repr(self) -> str:
         return f"p={self.dropped / LEVELS:.5g}, channels={self.channels}"
-
-
-class DropNegative(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Tensor, p: float) -> Tensor:
-        ctx.scale = 1 / (1 - p) if p < 1 else 0.0
-        x.relu_().mul_(mask).mul_(ctx.scale)
-        ctx.mark_dirty(x)
-        ctx.save_for_backward(x)
-        return x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (y,) = ctx.saved_tensors
-        gradient = torch.ops.aten.threshold_backward(gradients[0], y, 0)
-        return gradient.mul_(ctx.scale), None, None
 
 
 def keep_mask(x: Tensor, dropped: int) -> Tensor:

@@ -10,6 +10,7 @@ from latent_digits.corruption import Noise
 from latent_digits.evaluation import Sample, latents, reconstructions
 from latent_digits.models import Autoencoder, VariationalAutoencoder
 from latent_digits.pixels import as_input
+from latent_digits.stack import Stack, batch_last
 from latent_digits.storage import Arrays
 
 SHOWN = 9  # images a figure of reconstructions, in a 3×3 grid
@@ -62,25 +63,19 @@ def layer_shapes(model: Autoencoder) -> Arrays:
     return {"encoder": shapes_of(model.encoder, image), "decoder": shapes_of(model.decoder, z)}
 
 
-def shapes_of(model: nn.Module, x: Tensor) -> np.ndarray:
-    """The shapes of the input and of every layer's output."""
-    shapes = [shape_of(x.permute(1, 2, 3, 0) if x.dim() == 4 else x)]
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shapes.append(shape_of(output))
-
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
+def shapes_of(stack: Stack, x: Tensor) -> np.ndarray:
+    """The shapes of the input and of the output of every layer that has weights."""
+    y = batch_last(x)
+    shapes = [shape_of(y)]
     with torch.no_grad():
-        model(x)
-    for hook in hooks:
-        hook.remove()
+        for layer in stack.chain:
+            y, _ = layer.run(y)
+            if list(layer.parameters()):
+                shapes.append(shape_of(y))
     return np.array(shapes, dtype=np.int32)
 
 
 def shape_of(activation: Tensor) -> tuple[int, int, int]:
     """(C, H, W) of a batch-last image, or (features, 0, 0) of a vector."""
-    if activation.dim() == 4:
-        channels, height, width, _ = activation.shape
-        return channels, height, width
-    return activation.shape[1], 0, 0
+    sizes = activation.shape[:-1]
+    return (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 else (sizes[0], 0, 0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits.objectives import Objective, measure
-from latent_digits.optim import OPTIMIZERS, Average, FlatParameters
+from latent_digits.optim import OPTIMIZERS, Average, FlatParameters, warmup
 from latent_digits.pixels import as_input
 from latent_digits.seeds import seed_for
 
@@ -67,6 +67,7 @@ def fit(
     optimizer = OPTIMIZERS[recipe.optimizer](flat, recipe.lr)
 
     def step() -> None:
+        optimizer.lr = recipe.lr * warmup(average.step_count + 1)
         optimizer.step()
         average.update()
 

@@ -129,8 +129,11 @@ def train_head(
 
 def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:
     """A head for standardized latents as one for raw latents: its first layer takes in both."""
-    weight = head["hidden.weight"] / deviation
-    return head | {"hidden.weight": weight, "hidden.bias": head["hidden.bias"] - weight @ mean}
+    weight = head["layers.0.weight"] / deviation
+    return head | {
+        "layers.0.weight": weight,
+        "layers.0.bias": head["layers.0.bias"] - weight @ mean,
+    }
 
 
 def train_end_to_end(
@@ -177,10 +180,10 @@ def trained(
 ) -> Trained:
     """The result of `fit`, in a form that can be sent and stored.
 
-    A large learning rate can kill most units in the first steps; the model then answers the same
-    to every input for many epochs, and where it wakes up, it ends in a worse place. A training
-    that is no better than a constant answer after more epochs than its patience is started again
-    from other weights, and the result says how often. Raises CollapsedError after ATTEMPTS of them.
+    A large learning rate can kill most units in the first steps, less often with a warm-up; the
+    model then answers the same to every input. A training that is no better than a constant answer
+    after more epochs than its patience is started again from other weights, and the result says
+    how often. Raises CollapsedError after ATTEMPTS of them.
     """
     for attempt in range(1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
