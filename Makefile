@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro test smoke ui check format lock
+.PHONY: help repro test smoke ui bench check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -24,6 +24,11 @@ smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
 
+bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
+	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python -r benchmarks/requirements.lock
+	dvc repro --quiet prepare
+	python benchmarks/bench.py
+
 check: $(BIN)/ready  ## lint, format and types
 	ruff check .
 	ruff format --check .
@@ -33,10 +38,13 @@ format: $(BIN)/ready  ## mend what lint and format can mend themselves
 	ruff check --fix .
 	ruff format .
 
-lock: $(BIN)/ready  ## resolve requirements.lock again from pyproject.toml
+lock: $(BIN)/ready  ## resolve both lock files again
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --extra dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-deps \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
 # uv comes from the lock too, hashes and all; it installs the rest. Compiled bytecode halves the
 # time that torch and MLflow take to import, which is most of a short stage.

@@ -1,0 +1,302 @@
+"""`make bench`: an epoch of training, this project's way and the usual ways, in turn.
+
+Each round runs every way once, one after the other, so that a noisy neighbour meets them all; what
+is reported is medians over rounds, with quartiles, and ratios within a round. Writes
+`benchmarks/results/speed.json`, and from it `benchmarks/README.md` and a plot.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from safetensors import safe_open
+from torch.utils.flop_counter import FlopCounterMode
+
+from latent_digits.console import UserError, run_stage, say
+from peers import BATCH, loss_of, plain_model
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent
+SPLIT = PROJECT / "data/split"
+RESULTS = HERE / "results/speed.json"
+ROUNDS = 7
+KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
+# name: (way, processes side by side, threads each; 0 is PyTorch's own choice)
+WAYS = {
+    "the report's way": ("seed", 1, 0),
+    "Pythae's trainer": ("pythae", 1, 0),
+    "plain PyTorch": ("plain", 1, 0),
+    "plain PyTorch, side by side": ("plain", 2, 1),
+    "this project": ("ours", 2, 1),
+}
+MALLOC = {  # for this project's processes, as `latent_digits.workers` starts its own
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+Round = dict[str, Any]
+
+
+def ways_of(kind: str) -> dict[str, tuple[str, int, int]]:
+    """The ways to compare; Pythae knows VAEs only."""
+    return {name: way for name, way in WAYS.items() if kind == "vae" or way[0] != "pythae"}
+
+
+class Process:
+    """A contender; see `contender.py`."""
+
+    def __init__(self, way: str, kind: str, threads: int):
+        self.name = f"{way} {kind}"
+        command = [sys.executable, HERE / "contender.py", way, kind, str(threads), SPLIT]
+        self.popen = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | (MALLOC if way == "ours" else {}),
+        )
+        self.answer("ready")
+
+    def ask(self) -> None:
+        print(file=self.popen.stdin, flush=True)
+
+    def answer(self, expected: str = "{") -> str:
+        for line in self.popen.stdout or ():
+            if line.startswith(expected):  # libraries print, too
+                return line
+        raise UserError(f"bench: {self.name} died; run benchmarks/contender.py to see why.")
+
+
+@contextmanager
+def contenders(kind: str) -> Iterator[dict[str, list[Process]]]:
+    """All processes of a comparison, started and waiting."""
+    ways = ways_of(kind) | {"rate": ("rate", 2, 1)}
+    groups = {
+        name: [Process(way, kind, threads) for _ in range(count)]
+        for name, (way, count, threads) in ways.items()
+    }
+    try:
+        yield groups
+    finally:
+        for process in [one for group in groups.values() for one in group]:
+            process.popen.kill()
+
+
+def one_round(groups: dict[str, list[Process]]) -> Round:
+    """Every way once: wall seconds, epochs a minute, and what its processes say of themselves."""
+    found: Round = {}
+    for name, group in groups.items():
+        began = time.perf_counter()
+        for process in group:
+            process.ask()
+        parts = [json.loads(process.answer()) for process in group]
+        wall = time.perf_counter() - began
+        if name == "the report's way":  # the Trainer's set-up is not an epoch
+            wall = parts[0]["train"] + parts[0]["val"]
+        mean = {key: statistics.mean(part[key] for part in parts) for key in parts[0]}
+        found[name] = {"epochs_a_minute": 60 * len(group) / wall, **mean}
+    return found
+
+
+def step_flops(kind: str) -> int:
+    """The matrix work of a step, forwards and backwards, as PyTorch's own counter has it."""
+    model, x = plain_model(kind), torch.rand(BATCH[kind], 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        loss_of(model, x, x).backward()
+    return counter.get_total_flops()
+
+
+def step_bytes(kind: str) -> int:
+    """Activations and their gradients, each written once and read once."""
+    model, x = plain_model(kind), torch.rand(BATCH[kind], 1, 28, 28)
+    sizes: list[int] = []
+    leaves = [m for m in model.modules() if not list(m.children())]
+    for leaf in leaves:
+        leaf.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
+    loss_of(model, x, x)
+    return 4 * 4 * sum(sizes)
+
+
+def machine() -> dict[str, Any]:
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PROJECT,
+    )
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": len(names),
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "gpu": torch.cuda.is_available(),
+        "commit": commit.stdout.strip(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def images_in(name: str) -> int:
+    with safe_open(SPLIT / f"{name}.safetensors", "pt") as file:
+        return file.get_slice("images").get_shape()[0]
+
+
+def measure() -> dict[str, Any]:
+    if not (SPLIT / "train.safetensors").exists():
+        raise UserError("bench needs data/split; `dvc repro prepare` makes it.")
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "images": {name: images_in(name) for name in ("train", "val")},
+        "kinds": {},
+    }
+    for kind in KINDS:
+        with contenders(kind) as groups:
+            one_round(groups)  # warms up
+            rounds = []
+            for number in range(1, ROUNDS + 1):
+                rounds.append(one_round(groups))
+                say(f"bench {kind}: round {number}/{ROUNDS}")
+        results["kinds"][kind] = {
+            "rounds": rounds,
+            "step_flops": step_flops(kind),
+            "step_bytes": step_bytes(kind),
+        }
+    return results
+
+
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """median (lower to upper quartile)"""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
+
+
+def column(rounds: Sequence[Round], way: str, key: str) -> list[float]:
+    return [one[way][key] for one in rounds]
+
+
+def ratios(rounds: Sequence[Round], way: str) -> list[float]:
+    return [one["this project"]["epochs_a_minute"] / one[way]["epochs_a_minute"] for one in rounds]
+
+
+def step_ms(kind: str, results: dict[str, Any], way: str) -> list[float]:
+    steps = -(-results["images"]["train"] // BATCH[kind])
+    return [1e3 * t / steps for t in column(results["kinds"][kind]["rounds"], way, "train")]
+
+
+def page(results: dict[str, Any]) -> str:
+    m, images = results["machine"], results["images"]
+    lines = [
+        "# How fast",
+        "",
+        f"Written by `make bench` on {m['date']} at commit {m['commit']}: {m['cores']} cores of "
+        f"{m['cpu']}, Python {m['python']}, PyTorch {m['torch']}, "
+        + ("a GPU was there but not used." if m["gpu"] else "no GPU: its figures were not taken."),
+        f"An epoch is {images['train']} training images and a validation over {images['val']}. "
+        f"Every number is the median of {ROUNDS} rounds with its quartiles; a round runs each way "
+        "once, one after the other, and ratios are taken within a round.",
+        "",
+        "![Epochs a minute](results/speed.svg)",
+        "",
+        "- *the report's way*: Lightning's Trainer, one image at a time through a `DataLoader`, "
+        "all threads; its set-up is not counted.",
+        "- *Pythae's trainer*: its VAE around the same networks.",
+        "- *plain PyTorch*: its own layers, eager, a tensor sliced into batches, all threads.",
+        "- *side by side*: two processes of one thread each, as this project trains.",
+        "",
+        "## Epochs of training a minute, whole machine",
+        "",
+        "| | " + " | ".join(KINDS.values()) + " |",
+        "| --- |" + " ---: |" * len(KINDS),
+    ]
+    all_rounds = {kind: results["kinds"][kind]["rounds"] for kind in KINDS}
+    for way in WAYS:
+        cells = [
+            spread(column(all_rounds[kind], way, "epochs_a_minute"), ".1f")
+            if way in ways_of(kind)
+            else "–"
+            for kind in KINDS
+        ]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    lines += ["", "This project against", "", "| | " + " | ".join(KINDS.values()) + " |"]
+    lines.append("| --- |" + " ---: |" * len(KINDS))
+    for way in list(WAYS)[:-1]:
+        cells = [
+            f"{spread(ratios(all_rounds[kind], way), '.1f')} ×" if way in ways_of(kind) else "–"
+            for kind in KINDS
+        ]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "## The limit of a step",
+        "",
+        "The matrix work of a step at the rate of a 1024³ product on one core, measured with both "
+        "cores busy, and its activations and their gradients, each written and read once, at the "
+        "rate of a large copy.",
+        "",
+        "| | step, ms | matrix limit, ms | ratio | memory limit, ms |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for kind, name in KINDS.items():
+        found = results["kinds"][kind]
+        steps = step_ms(kind, results, "this project")
+        limits = [found["step_flops"] / r / 1e6 for r in column(found["rounds"], "rate", "gflops")]
+        memory = [found["step_bytes"] / r / 1e6 for r in column(found["rounds"], "rate", "gbytes")]
+        ratio = [step / limit for step, limit in zip(steps, limits, strict=True)]
+        lines.append(
+            f"| {name}, batch {BATCH[kind]} | {spread(steps)} | {spread(limits)} "
+            f"| {spread(ratio)} | {spread(memory)} |"
+        )
+    return "\n".join(lines) + "\n" + (HERE / "notes.md").read_text(encoding="utf-8")
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "speed"
+    figure, axes = plt.subplots(1, len(KINDS), figsize=(11, 2.6), sharey=True)
+    for axis, (kind, name) in zip(axes, KINDS.items(), strict=True):
+        rounds = results["kinds"][kind]["rounds"]
+        for place, way in enumerate(reversed(WAYS)):
+            if way not in ways_of(kind):
+                continue
+            low, middle, high = statistics.quantiles(column(rounds, way, "epochs_a_minute"), n=4)
+            axis.barh(place, middle, color="#0072B2" if way == "this project" else "#999999")
+            axis.plot([low, high], [place, place], color="black", linewidth=1)
+            axis.text(high, place, f" {middle:.1f}", va="center", fontsize=9)
+        axis.set_yticks(range(len(WAYS)), list(reversed(WAYS)))
+        axis.set_title(name)
+        axis.set_xlabel("epochs a minute")
+        axis.margins(x=0.18)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    if "--page" not in sys.argv:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    plot(results, RESULTS.with_suffix(".svg"))
+    (HERE / "README.md").write_text(page(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(main)
