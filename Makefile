@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro test smoke ui bench check format lock
+.PHONY: help repro test smoke ui bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python -r benchmarks/requirements.lock
 	dvc repro --quiet prepare
 	python benchmarks/bench.py
+
+growth: $(BIN)/ready  ## what grows with images, trials and workers: benchmarks/growth.md
+	dvc repro --quiet prepare
+	python benchmarks/growth.py
 
 check: $(BIN)/ready  ## lint, format and types
 	ruff check .
