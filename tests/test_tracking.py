@@ -1,10 +1,11 @@
 """A stage's run in a real MLflow data base, and how it ends."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from latent_digits.tracking import EXPERIMENT, stage_run
+from latent_digits.tracking import EXPERIMENT, StageRun, stage_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
@@ -50,3 +51,18 @@ def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
     assert [f.path for f in client.list_artifacts(train.info.run_id)] == ["history.csv"]
     assert by_name["failing"].data.tags["error"] == "broken"
     assert (project / "mlartifacts").is_dir()
+
+
+def test_the_stage_does_not_wait_and_what_fails_is_raised(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+
+    def create(run: StageRun, stage: str, parameters: object) -> None:
+        may_go_on.wait()
+        raise OSError("no server there")
+
+    monkeypatch.setattr(StageRun, "create", create)
+    with pytest.raises(OSError, match="no server there"), stage_run("train", {}) as run:
+        run.metrics({"val_loss": 0.5}, step=1)  # returns, though nothing can be written yet
+        may_go_on.set()

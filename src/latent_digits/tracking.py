@@ -6,7 +6,9 @@ Nothing here returns a value that a stage could write, so no output depends on t
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,59 +23,89 @@ EXPERIMENT = "latent-digits"
 
 
 class StageRun:
-    """The MLflow run of one stage."""
+    """The MLflow run of one stage. What is logged is written in order, by a thread of its own.
 
-    def __init__(self, client: "MlflowClient", run_id: str):
-        self.client = client
-        self.run_id = run_id
+    So importing MLflow, setting up its data base and waiting for a server take no time from the
+    stage. What goes wrong there is raised by the next call, or at the end of the stage.
+    """
 
-    def parameters(self, values: Mapping[str, Any]) -> None:
-        """Nested parameters under dotted names, as in `params.yaml`."""
-        from mlflow.entities import Param
-
-        flat = [Param(name, str(value)) for name, value in flatten(values)]
-        self.client.log_batch(self.run_id, params=flat)
+    def __init__(self, stage: str, parameters: Mapping[str, Any]):
+        self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
+        self.pending: deque[Future[None]] = deque()
+        self.write(self.create, stage, parameters)
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Nested numbers under dotted names, at one step (an epoch, or a trial)."""
-        from mlflow.entities import Metric
-
         now = time.time_ns() // 1_000_000
-        flat = [Metric(name, float(value), now, step) for name, value in flatten(values)]
-        self.client.log_batch(self.run_id, metrics=flat)
+        self.write(self.write_metrics, dict(flatten(values)), now, step)
 
     def files(self, *paths: Path) -> None:
         """Files and folders as artifacts, under their own names."""
+        self.write(self.write_files, paths)
+
+    def end(self, status: str, error: str = "") -> None:
+        """Write what is pending, then how the stage ended."""
+        try:
+            self.write(self.write_end, status, error)
+            while self.pending:
+                self.pending.popleft().result()
+        finally:
+            self.writer.shutdown(cancel_futures=True)
+
+    def write(self, function: Callable[..., None], *arguments: Any) -> None:
+        while self.pending and self.pending[0].done():
+            self.pending.popleft().result()
+        self.pending.append(self.writer.submit(function, *arguments))
+
+    # What follows runs in the writer's thread.
+
+    def create(self, stage: str, parameters: Mapping[str, Any]) -> None:
+        from mlflow import MlflowClient
+        from mlflow.entities import Param
+
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # of its first set-up
+        self.client = MlflowClient(tracking_uri=tracking_uri())
+        run = self.client.create_run(
+            experiment_of(self.client), run_name=stage, tags={"stage": stage}
+        )
+        self.run_id = run.info.run_id
+        flat = [Param(name, str(value)) for name, value in flatten(parameters)]
+        self.client.log_batch(self.run_id, params=flat)
+
+    def write_metrics(self, values: Mapping[str, Any], now: int, step: int) -> None:
+        from mlflow.entities import Metric
+
+        flat = [Metric(name, float(value), now, step) for name, value in values.items()]
+        self.client.log_batch(self.run_id, metrics=flat)
+
+    def write_files(self, paths: Sequence[Path]) -> None:
         for path in paths:
             if path.is_dir():
                 self.client.log_artifacts(self.run_id, str(path), path.name)
             else:
                 self.client.log_artifact(self.run_id, str(path))
 
+    def write_end(self, status: str, error: str) -> None:
+        from mlflow.entities import RunTag
+
+        if error:
+            self.client.log_batch(self.run_id, tags=[RunTag("error", error[:5000])])
+        self.client.set_terminated(self.run_id, status)
+
 
 @contextmanager
 def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     """A run that ends FINISHED, FAILED with the message, or KILLED, as the block does."""
-    from mlflow import MlflowClient
-    from mlflow.entities import RunTag
-
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # of its first set-up
-    client = MlflowClient(tracking_uri=tracking_uri())
-    run_id = client.create_run(
-        experiment_of(client), run_name=stage, tags={"stage": stage}
-    ).info.run_id
-    run = StageRun(client, run_id)
-    run.parameters(parameters)
+    run = StageRun(stage, parameters)
     try:
         yield run
     except KeyboardInterrupt:
-        client.set_terminated(run_id, "KILLED")
+        run.end("KILLED")
         raise
     except BaseException as error:
-        client.log_batch(run_id, tags=[RunTag("error", str(error)[:5000])])
-        client.set_terminated(run_id, "FAILED")
+        run.end("FAILED", str(error))
         raise
-    client.set_terminated(run_id, "FINISHED")
+    run.end("FINISHED")
 
 
 def tracking_uri() -> str:
