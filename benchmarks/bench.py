@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ WAYS = {
     "plain PyTorch, side by side": ("plain", 2, 1),
     "this project": ("ours", 2, 1),
 }
-MALLOC = {  # for this project's processes, as `latent_digits.workers` starts its own
+MALLOC = {  # for every way, as `latent_digits.workers` starts its processes
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "MALLOC_TOP_PAD_": "67108864",
@@ -56,7 +56,7 @@ class Process:
     """A contender; see `contender.py`."""
 
     def __init__(self, way: str, kind: str, threads: int):
-        self.name = f"{way} {kind}"
+        self.name = f"{way} {kind} {threads} {SPLIT.relative_to(PROJECT)}"
         command = [sys.executable, HERE / "contender.py", way, kind, str(threads), SPLIT]
         self.popen = subprocess.Popen(
             list(map(str, command)),
@@ -64,9 +64,8 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | (MALLOC if way == "ours" else {}),
+            env=os.environ | MALLOC,
         )
-        self.answer("ready")
 
     def ask(self) -> None:
         print(file=self.popen.stdin, flush=True)
@@ -75,22 +74,24 @@ class Process:
         for line in self.popen.stdout or ():
             if line.startswith(expected):  # libraries print, too
                 return line
-        raise UserError(f"bench: {self.name} died; run benchmarks/contender.py to see why.")
+        raise UserError(
+            f"bench: a contender died; `python benchmarks/contender.py {self.name}` says why."
+        )
 
 
 @contextmanager
 def contenders(kind: str) -> Iterator[dict[str, list[Process]]]:
     """All processes of a comparison, started and waiting."""
     ways = ways_of(kind) | {"rate": ("rate", 2, 1)}
-    groups = {
-        name: [Process(way, kind, threads) for _ in range(count)]
-        for name, (way, count, threads) in ways.items()
-    }
-    try:
-        yield groups
-    finally:
+    groups: dict[str, list[Process]] = {}
+    with ExitStack() as stack:
+        for name, (way, count, threads) in ways.items():
+            groups[name] = [Process(way, kind, threads) for _ in range(count)]
+            for process in groups[name]:
+                stack.callback(process.popen.kill)
         for process in [one for group in groups.values() for one in group]:
-            process.popen.kill()
+            process.answer("ready")
+        yield groups
 
 
 def one_round(groups: dict[str, list[Process]]) -> Round:
@@ -118,10 +119,10 @@ def step_flops(kind: str) -> int:
 
 
 def step_bytes(kind: str) -> int:
-    """Activations and their gradients, each written once and read once."""
+    """What the layers with weights give, and its gradients, each written once and read once."""
     model, x = plain_model(kind), torch.rand(BATCH[kind], 1, 28, 28)
     sizes: list[int] = []
-    leaves = [m for m in model.modules() if not list(m.children())]
+    leaves = [m for m in model.modules() if list(m.parameters(recurse=False))]
     for leaf in leaves:
         leaf.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     loss_of(model, x, x)
@@ -219,6 +220,9 @@ def page(results: dict[str, Any]) -> str:
         "- *plain PyTorch*: its own layers, eager, a tensor sliced into batches, all threads.",
         "- *side by side*: two processes of one thread each, as this project trains.",
         "",
+        "All have the same networks, batch sizes and settings of the allocator and of denormal "
+        "numbers; all but the report's way draw the validation noise once.",
+        "",
         "## Epochs of training a minute, whole machine",
         "",
         "| | " + " | ".join(KINDS.values()) + " |",
@@ -246,8 +250,8 @@ def page(results: dict[str, Any]) -> str:
         "## The limit of a step",
         "",
         "The matrix work of a step at the rate of a 1024³ product on one core, measured with both "
-        "cores busy, and its activations and their gradients, each written and read once, at the "
-        "rate of a large copy.",
+        "cores busy, and what its layers with weights give, with the gradients, each written and "
+        "read once, at the rate of a large copy.",
         "",
         "| | step, ms | matrix limit, ms | ratio | memory limit, ms |",
         "| --- | ---: | ---: | ---: | ---: |",

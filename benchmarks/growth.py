@@ -40,9 +40,9 @@ def enlarged(path: Path, count: int) -> None:
     images = load_file(SPLIT / "train.safetensors")["images"].numpy()
     rng = np.random.default_rng(0)
     with path.open("wb") as file:
-        for _ in range(count // len(images)):
+        for left in range(count, 0, -len(images)):
             shift = tuple(int(n) for n in rng.integers(-2, 3, 2))
-            file.write(np.roll(images, shift, axis=(1, 2)).tobytes())
+            file.write(np.roll(images[:left], shift, axis=(1, 2)).tobytes())
 
 
 def status(key: str) -> float:
@@ -151,7 +151,7 @@ def page(results: dict[str, Any]) -> str:
         "# What grows",
         "",
         f"Written by `make growth` on {m['date']} at commit {m['commit']}: {m['cores']} cores of "
-        f"{m['cpu']}, no GPU.",
+        f"{m['cpu']}" + (", a GPU not used." if m["gpu"] else ", no GPU."),
         "",
         "![Growth](results/growth.svg)",
         "",
@@ -215,6 +215,7 @@ def main() -> None:
         print(json.dumps(one_pass(Path(sys.argv[2]))))
         return
     if "--page" not in sys.argv:
+        RESULTS.parent.mkdir(exist_ok=True)
         results = {
             "machine": machine(),
             "workers": by_workers(),

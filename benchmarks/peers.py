@@ -1,8 +1,7 @@
-"""The usual ways to train the report's networks, written on public interfaces only.
+"""The report's networks, losses and noise, and a training loop, as PyTorch's users write them.
 
-`plain` is PyTorch as its tutorials write it: its own layers, eager, a tensor sliced into batches.
-`Seed` is what the report's author did: Lightning's Trainer, one image at a time through a
-`DataLoader`. Both use the networks, losses, noise, optimizer and batch size of the study.
+`Plain` is PyTorch as its tutorials write it: its own layers, eager, a tensor sliced into batches.
+The other ways (`seed_way`, `pythae_way`) put their trainers around the same networks.
 """
 
 import torch
@@ -88,6 +87,7 @@ class Plain:
 
     def __init__(self, kind: str, train: Tensor, val: Tensor):
         self.kind, self.train, self.val = kind, train, val
+        self.seen = noisy(pixels(val)) if kind == "denoiser" else val  # drawn once
         self.model = plain_model(kind)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LR)
 
@@ -107,7 +107,8 @@ class Plain:
     def validate(self) -> float:
         self.model.eval()
         total = 0.0
-        for images in self.val.split(BATCH[self.kind]):
-            x = pixels(images)
-            total += loss_of(self.model, noisy(x) if self.kind == "denoiser" else x, x).item()
+        batch = BATCH[self.kind]
+        for seen, clean in zip(self.seen.split(batch), self.val.split(batch), strict=True):
+            x = seen if self.kind == "denoiser" else pixels(seen)
+            total += loss_of(self.model, x, pixels(clean)).item()
         return total

@@ -39,9 +39,10 @@ class Decoder(BaseDecoder):
 
 class Pythae:
     def __init__(self, train: Tensor, val: Tensor):
+        self.folder = tempfile.TemporaryDirectory()
         config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT_DIM, reconstruction_loss="mse")
         settings = BaseTrainerConfig(
-            output_dir=tempfile.mkdtemp(),
+            output_dir=self.folder.name,
             per_device_train_batch_size=BATCH["vae"],
             per_device_eval_batch_size=BATCH["vae"],
             learning_rate=LR,

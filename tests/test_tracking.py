@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from latent_digits.console import UserError
 from latent_digits.tracking import EXPERIMENT, StageRun, stage_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -53,16 +54,42 @@ def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
     assert (project / "mlartifacts").is_dir()
 
 
-def test_the_stage_does_not_wait_and_what_fails_is_raised(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    may_go_on = threading.Event()
+def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on, created = threading.Event(), threading.Event()
 
     def create(run: StageRun, stage: str, parameters: object) -> None:
-        may_go_on.wait()
-        raise OSError("no server there")
+        may_go_on.wait(30)
+        created.set()
 
     monkeypatch.setattr(StageRun, "create", create)
-    with pytest.raises(OSError, match="no server there"), stage_run("train", {}) as run:
-        run.metrics({"val_loss": 0.5}, step=1)  # returns, though nothing can be written yet
+    with stage_run("train", {}) as run:
+        run.metrics({"val_loss": 0.5}, step=1)
+        assert not created.is_set()
         may_go_on.set()
+    assert created.is_set()
+
+
+def test_a_missing_server_is_said_once_and_stops_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("latent_digits.tracking.say", said.append)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://known")
+    with stage_run("train", {"lr": 0.1}) as run:
+        for step in range(3):
+            run.metrics({"val_loss": 0.5}, step=step)
+    with pytest.raises(UserError, match="lower the rate"), stage_run("train", {}):
+        raise UserError("lower the rate")
+    assert len(said) == 2
+    assert all("the stage goes on, its run is incomplete" in line for line in said)
+
+
+def test_a_file_that_cannot_be_sent_leaves_a_failed_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latent_digits.tracking.say", lambda text: None)
+    with stage_run("train", {}) as run:
+        run.files(project / "missing.csv")
+    _, (found,) = runs(project)
+    assert found.info.status == "FAILED"
+    assert "missing.csv" in found.data.tags["error"]

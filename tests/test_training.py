@@ -80,8 +80,10 @@ def test_train_values_are_means_over_images_also_with_a_short_last_batch() -> No
     assert history[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-GOLDEN = {  # made by this test's own code at 0.1.0; a faster layer must not move it
+# fmt: off
+GOLDEN = {  # a faster layer must not move it; made anew when averaging and warm-up came
     "train_loss": [
+        
         0.23239,
         0.2314,
         0.22927,
@@ -92,8 +94,17 @@ GOLDEN = {  # made by this test's own code at 0.1.0; a faster layer must not mov
         0.074786,
         0.073949,
         0.073266,
+        0.072104,
+        0.063446,
+        0.045188,
+        0.030384,
+        0.020802,
+        0.017001,
+    ,
+        ,
     ],
     "val_loss": [
+        
         0.2321,
         0.23085,
         0.22843,
@@ -104,8 +115,17 @@ GOLDEN = {  # made by this test's own code at 0.1.0; a faster layer must not mov
         0.074162,
         0.073304,
         0.072656,
+        0.071951,
+        0.067931,
+        0.050525,
+        0.038457,
+        0.025146,
+        0.016932,
+    ,
+        ,
     ],
 }
+# fmt: on
 
 
 def blobs(count: int, seed: int) -> Pairs:
@@ -120,7 +140,7 @@ def blobs(count: int, seed: int) -> Pairs:
 
 def test_the_golden_loss_curve() -> None:
     model = seeded(5, lambda: Autoencoder(8, 0.01))
-    recipe = Recipe("adam", 3e-3, 32, epochs=10, patience=10)
+    recipe = Recipe("adam", 3e-3, 32, epochs=16, patience=16)
     history = fit(model, reconstruction, blobs(512, 0), blobs(128, 1), recipe, 5)
     for name, curve in GOLDEN.items():
         assert [row[name] for row in history] == pytest.approx(curve, rel=0.02)

@@ -150,11 +150,19 @@ def test_a_real_trial_repeats_and_stops_at_its_bar() -> None:
     assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
 
 
-def test_a_dead_network_is_recorded_as_collapsed() -> None:
-    asked = Asked(0, 0, Design(4, "adam", 1e-3, 16, 1.0), (math.inf,) * 2)
-    one = digits().train_images[:1]
-    same = Digits(one.repeat(48, 0), np.zeros(48), one.repeat(16, 0), np.zeros(16))
-    assert run_trial(same, asked, 7, lambda row: None).state == "collapsed"
+def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    shapes = np.zeros((2, 28, 28), dtype=np.uint8)
+    shapes[0, :14], shapes[1, 14:] = 255, 255  # two kinds of image, far from their mean
+    train, val = (shapes[rng.permutation(count) % 2] for count in (512, 64))
+    two = Digits(train, np.zeros(512), val, np.zeros(64))
+    bars = (math.inf,) * 10
+    dead, live = (
+        run_trial(two, Asked(0, 0, Design(4, "adam", 1e-2, 16, p), bars), 7, lambda row: None)
+        for p in (1.0, 0.0)
+    )
+    assert dead.state == "collapsed"
+    assert live.state == "complete"
 
 
 def test_the_mean_image_by_hand() -> None:

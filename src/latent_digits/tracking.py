@@ -5,13 +5,16 @@ Nothing here returns a value that a stage could write, so no output depends on t
 
 import logging
 import os
+import queue
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from latent_digits.console import say
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,37 +28,45 @@ EXPERIMENT = "latent-digits"
 class StageRun:
     """The MLflow run of one stage. What is logged is written in order, by a thread of its own.
 
-    So importing MLflow, setting up its data base and waiting for a server take no time from the
-    stage. What goes wrong there is raised by the next call, or at the end of the stage.
+    So importing MLflow and waiting for its server overlap with the stage's work. A failure there is
+    said once and stops nothing: the results are in files, MLflow is where they are looked at.
     """
 
     def __init__(self, stage: str, parameters: Mapping[str, Any]):
-        self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlflow")
-        self.pending: deque[Future[None]] = deque()
-        self.write(self.create, stage, parameters)
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.failure = ""
+        self.run_id = ""
+        self.writer = threading.Thread(target=self.write, name="mlflow", daemon=True)
+        self.writer.start()
+        self.jobs.put(partial(self.create, stage, parameters))
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Nested numbers under dotted names, at one step (an epoch, or a trial)."""
         now = time.time_ns() // 1_000_000
-        self.write(self.write_metrics, dict(flatten(values)), now, step)
+        self.jobs.put(partial(self.write_metrics, dict(flatten(values)), now, step))
 
     def files(self, *paths: Path) -> None:
         """Files and folders as artifacts, under their own names."""
-        self.write(self.write_files, paths)
+        self.jobs.put(partial(self.write_files, paths))
 
-    def end(self, status: str, error: str = "") -> None:
-        """Write what is pending, then how the stage ended."""
-        try:
-            self.write(self.write_end, status, error)
-            while self.pending:
-                self.pending.popleft().result()
-        finally:
-            self.writer.shutdown(cancel_futures=True)
+    def end(self, status: str, error: str = "", patience: float = 120.0) -> None:
+        """Write what is pending, then how the stage ended; wait `patience` seconds for that."""
+        self.jobs.put(partial(self.write_end, status, error))
+        self.jobs.put(None)
+        self.writer.join(patience)
+        if self.writer.is_alive():
+            say(f"mlflow: not everything was written within {patience:.0f} s; gave up waiting.")
 
-    def write(self, function: Callable[..., None], *arguments: Any) -> None:
-        while self.pending and self.pending[0].done():
-            self.pending.popleft().result()
-        self.pending.append(self.writer.submit(function, *arguments))
+    def write(self) -> None:
+        """In the writer's thread: one job after the other; after a failure, the end alone."""
+        while (job := self.jobs.get()) is not None:
+            if self.failure and getattr(job, "func", None) != self.write_end:
+                continue
+            try:
+                job()
+            except Exception as error:
+                self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                say(f"mlflow: {self.failure}; the stage goes on, its run is incomplete.")
 
     # What follows runs in the writer's thread.
 
@@ -88,6 +99,10 @@ class StageRun:
     def write_end(self, status: str, error: str) -> None:
         from mlflow.entities import RunTag
 
+        if not self.run_id:
+            return
+        if self.failure:
+            status, error = "FAILED", error or f"incomplete: {self.failure}"
         if error:
             self.client.log_batch(self.run_id, tags=[RunTag("error", error[:5000])])
         self.client.set_terminated(self.run_id, status)
@@ -100,7 +115,7 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     try:
         yield run
     except KeyboardInterrupt:
-        run.end("KILLED")
+        run.end("KILLED", patience=5.0)
         raise
     except BaseException as error:
         run.end("FAILED", str(error))
