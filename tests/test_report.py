@@ -14,6 +14,7 @@ from smoke import PROJECT
 REPORTS = PROJECT / "reports"
 LOWER = Published("a.b", "name", None, "0.5", "lower")
 HIGHER = Published("a.b", "name", None, "0.5", "higher")
+NEITHER = Published("a.b", "name", None, "0.5", None)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ HIGHER = Published("a.b", "name", None, "0.5", "higher")
         (0.4, (0.39, 0.41), LOWER, "better"),
         (0.6, (0.59, 0.61), LOWER, "worse"),
         (0.6, (0.59, 0.61), HIGHER, "better"),
+        (0.6, (0.59, 0.61), NEITHER, "–"),
         (0.4, (0.3, 0.6), LOWER, "no clear difference"),
         (0.4, (None, None), HIGHER, "worse"),
         (0.5, (None, None), LOWER, "equal"),

@@ -13,7 +13,7 @@ class Published(NamedTuple):
     name: str
     text: str | None
     measured: str | None
-    better: str  # "lower" or "higher"
+    better: str | None  # "lower", "higher", or neither: a term of a trade-off
 
 
 COMPARED = (
@@ -26,10 +26,10 @@ COMPARED = (
     ),
     Published("denoiser.noisy_test_mse", "No denoiser, the text's noise, MSE", None, None, "lower"),
     Published("vae.test_loss", "VAE, test loss per image", None, "27.93", "lower"),
-    Published("vae.test_squared_error", "… its squared error", None, "16.87", "lower"),
-    Published("vae.test_kl", "… its KL divergence", None, "11.06", "lower"),
+    Published("vae.test_squared_error", "… its squared error", None, "16.87", None),
+    Published("vae.test_kl", "… its KL divergence", None, "11.06", None),
     Published("vae.test_mse", "VAE decoding the mean, test MSE", None, "0.01651", "lower"),
-    Published("vae.active_units", "VAE, active latents", None, "9", "higher"),
+    Published("vae.active_units", "VAE, active latents", None, "9", None),
     Published("vae_2d.val_loss", "VAE Z = 2, validation loss per image", None, "37.2", "lower"),
     Published("classifier.test_accuracy", "Classifier, test accuracy", "0.981", "0.9792", "higher"),
     Published(

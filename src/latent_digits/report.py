@@ -59,7 +59,7 @@ def comparison(metrics: Row, published: Published) -> Row:
 
 def verdict(found: float, low: float | None, high: float | None, published: Published) -> str:
     """How the run stands to the author's weights; within the interval nothing is claimed."""
-    if published.measured is None:
+    if published.measured is None or published.better is None:
         return "–"
     theirs = float(published.measured)
     if low is not None and high is not None and low <= theirs <= high:
