@@ -200,6 +200,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
     x = [r["workers"] for r in results["workers"]]
     for key, label in (("empty_calls_a_second", "empty"), ("tenths_a_second", "of 0.1 s")):
         workers.loglog(x, [r[key] for r in results["workers"]], "o-", label=label)
+    workers.set_xticks(x, [str(count) for count in x])
+    workers.minorticks_off()
     workers.set_xlabel("workers")
     workers.set_ylabel("calls a second")
     workers.legend(fontsize=8)
