@@ -24,19 +24,26 @@ def compare(ours: Layer, theirs: nn.Module, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("size", [(28, 28), (14, 14), (7, 7), (3, 3), (9, 4)])
 @pytest.mark.parametrize("padding", [0, 1])
-@pytest.mark.parametrize("batch", [1, 5])
-def test_conv2d_equals_pytorch(size: tuple[int, int], padding: int, batch: int) -> None:
+@pytest.mark.parametrize(("channels", "batch"), [(1, 5), (2, 1), (2, 5)])
+@pytest.mark.usefixtures("way")
+def test_conv2d_equals_pytorch(
+    size: tuple[int, int], padding: int, channels: int, batch: int
+) -> None:
     torch.manual_seed(0)
-    theirs = nn.Conv2d(2, 3, 3, stride=2, padding=padding)
-    compare(Conv2d(2, 3, padding), theirs, torch.rand(batch, 2, *size))
+    theirs = nn.Conv2d(channels, 3, 3, stride=2, padding=padding)
+    compare(Conv2d(channels, 3, padding), theirs, torch.rand(batch, channels, *size))
 
 
 @pytest.mark.parametrize("size", [(14, 14), (7, 7), (3, 3), (1, 1), (5, 2)])
 @pytest.mark.parametrize(("padding", "extra"), [(0, 0), (1, 1), (1, 0), (0, 1)])
-def test_conv_transpose2d_equals_pytorch(size: tuple[int, int], padding: int, extra: int) -> None:
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.usefixtures("way")
+def test_conv_transpose2d_equals_pytorch(
+    size: tuple[int, int], padding: int, extra: int, channels: int
+) -> None:
     torch.manual_seed(0)
-    theirs = nn.ConvTranspose2d(3, 2, 3, stride=2, padding=padding, output_padding=extra)
-    compare(ConvTranspose2d(3, 2, padding, extra), theirs, torch.rand(4, 3, *size))
+    theirs = nn.ConvTranspose2d(3, channels, 3, stride=2, padding=padding, output_padding=extra)
+    compare(ConvTranspose2d(3, channels, padding, extra), theirs, torch.rand(4, 3, *size))
 
 
 def test_initial_values_are_pytorchs() -> None:

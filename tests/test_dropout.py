@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from latent_digits.dropout import LEVELS, ReluDropout
+from latent_digits.draws import LEVELS
+from latent_digits.dropout import ReluDropout
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def after(layer: ReluDropout, x: Tensor) -> Tensor:

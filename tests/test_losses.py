@@ -9,10 +9,23 @@ import torch.nn.functional as F
 from latent_digits import losses
 
 
+@pytest.mark.usefixtures("way")
 def test_squared_errors_by_hand() -> None:
     x, x_hat = torch.zeros(2, 1, 2, 2), torch.tensor([[[[1.0, 0], [0, 2]]], [[[0, 0], [0, 0]]]])
     assert losses.squared_error(x_hat, x).tolist() == [5, 0]
     assert losses.mean_squared_error(x_hat, x).tolist() == [1.25, 0]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("shape", [(3, 1, 4, 5), (3, 7), (1, 1)])
+def test_the_squared_errors_gradient_is_torchs(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x, one = torch.rand(shape), torch.rand(shape).requires_grad_()
+    other = one.detach().clone().requires_grad_()
+    weights = torch.rand(len(x))
+    (losses.squared_error(one, x) @ weights).backward()
+    (F.mse_loss(other, x, reduction="none").flatten(1).sum(1) @ weights).backward()
+    torch.testing.assert_close(one.grad, other.grad)
 
 
 def test_kl_by_hand_and_against_torch() -> None:

@@ -15,6 +15,7 @@ def network() -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "reference"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
+@pytest.mark.usefixtures("way")
 def test_steps_equal_torch_optim(name: str, reference: type[torch.optim.Optimizer]) -> None:
     ours, theirs = network(), network()
     flat = FlatParameters(ours)
@@ -84,6 +85,9 @@ def test_the_average_is_in_place_for_a_block_only() -> None:
     average.values.fill_(7.0)
     with average.in_place():
         assert torch.all(flat.values == 7.0)
+    assert torch.equal(flat.values, own)
+    with pytest.raises(KeyboardInterrupt), average.in_place():
+        raise KeyboardInterrupt
     assert torch.equal(flat.values, own)
 
 

@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import pytest
 import torch
 from torch import nn
 
@@ -70,3 +71,32 @@ def test_an_output_is_freed_without_the_garbage_collector() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: (Sigmoid(), Linear(2, 2)),
+        lambda: (Linear(2, 2), ReluDropout(0.1), Sigmoid()),
+        lambda: (Linear(2, 2), ReluDropout(0.1), Reshape(2), Sigmoid()),
+        lambda: (Reshape(2), ReluDropout(0.1)),
+    ],
+)
+def test_a_chain_that_would_overwrite_what_is_needed_is_refused(layers) -> None:
+    with pytest.raises(ValueError, match="overwrites an activation that is still needed"):
+        Stack(*layers())
+
+
+def test_backward_runs_once() -> None:
+    ours, _ = pair()
+    y = ours(torch.rand(3, 6)).sum()
+    y.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="backward once only"):
+        y.backward()
+
+
+def test_parameters_that_were_replaced_are_trained() -> None:
+    ours, _ = pair()
+    ours.load_state_dict({k: v.clone() for k, v in ours.state_dict().items()}, assign=True)
+    ours(torch.rand(3, 6)).sum().backward()
+    assert all(parameter.grad is not None for parameter in ours.parameters())

@@ -81,14 +81,14 @@ def test_train_values_are_means_over_images_also_with_a_short_last_batch() -> No
 
 
 # fmt: off
-GOLDEN = {  # a faster layer must not move it; made anew when averaging and warm-up came
+GOLDEN = {  # a faster layer must not move it; from before Numba's kernels
     "train_loss": [
-        0.23239, 0.2314, 0.22927, 0.19125, 0.10379, 0.084573, 0.077252, 0.074786,
-        0.073949, 0.073266, 0.072104, 0.063446, 0.045188, 0.030384, 0.020802, 0.017001,
+        0.232391, 0.231404, 0.229697, 0.212049, 0.120491, 0.0875433,
+        0.0789579, 0.0751508, 0.073887, 0.07308, 0.0725264, 0.0712768,
     ],
     "val_loss": [
-        0.2321, 0.23085, 0.22843, 0.17031, 0.091897, 0.082151, 0.076035, 0.074162,
-        0.073304, 0.072656, 0.071951, 0.067931, 0.050525, 0.038457, 0.025146, 0.016932,
+        0.232099, 0.230858, 0.229156, 0.202116, 0.103066, 0.0864809,
+        0.0780443, 0.0749932, 0.0738101, 0.0731396, 0.0725835, 0.0717563,
     ],
 }
 # fmt: on
@@ -104,12 +104,13 @@ def blobs(count: int, seed: int) -> Pairs:
     return Pairs(images, images)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_golden_loss_curve() -> None:
-    model = seeded(5, lambda: Autoencoder(8, 0.01))
-    recipe = Recipe("adam", 3e-3, 32, epochs=16, patience=16)
+    model = seeded(5, lambda: Autoencoder(8, dropout=0.0))
+    recipe = Recipe("adam", 3e-3, 32, epochs=12, patience=12)
     history = fit(model, reconstruction, blobs(512, 0), blobs(128, 1), recipe, 5)
     for name, curve in GOLDEN.items():
-        assert [row[name] for row in history] == pytest.approx(curve, rel=0.02)
+        assert [row[name] for row in history] == pytest.approx(curve, rel=0.005)
 
 
 def test_corruption_reaches_inputs_and_not_targets() -> None:

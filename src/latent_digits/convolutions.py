@@ -7,10 +7,10 @@ neighbourhoods copies runs of B consecutive floats, and what remains is one matr
 convolution is the adjoint: one product, then the neighbourhoods added back. Both layers keep the
 parameters of PyTorch's own and equal them by test.
 
-C channels, H W pixels, B batch, K = 9·C.
+C channels of the side with more pixels, C' of the other; H W and R S these pixels; B batch;
+K = 9·C.
 """
 
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latent_digits import kernels
 from latent_digits.stack import Layer
 
 KERNEL, STRIDE = 3, 2
+Size = tuple[int, int]
 
 
 class Conv2d(Layer):
@@ -29,25 +31,23 @@ class Conv2d(Layer):
     def __init__(self, in_channels: int, out_channels: int, padding: int):
         super().__init__()
         conv = nn.Conv2d(in_channels, out_channels, KERNEL)
-        self.weight, self.bias, self.padding = conv.weight, conv.bias, padding
+        self.weight, self.bias = conv.parameters()
+        self.padding = padding
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
-        _, height, width, batch = x.shape
+        _, height, width, _ = x.shape
         rows, cols = ((n + 2 * self.padding - KERNEL) // STRIDE + 1 for n in (height, width))
-        columns = gather(x, self.padding, (rows, cols))  # [K, H'·W'·B]
-        matrix = self.weight.flatten(1)  # [C', K]
-        y = torch.addmm(self.bias[:, None], matrix, columns)
-        return y.view(-1, rows, cols, batch), (columns, x.shape)
+        windows = gather(x, self.padding, (rows, cols))
+        y = correlate(windows, self.weight, self.bias, (rows, cols))
+        return y, (windows, (height, width))
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
-        columns, x_shape = saved
-        flat = gradient.flatten(1)
-        of_parameters = [(flat @ columns.t()).view_as(self.weight), flat.sum(1)]
+        windows, size = saved
+        of_parameters = [weight_gradient(windows, gradient, self.weight), sums(gradient)]
         if first:
             return None, of_parameters
-        of_columns = self.weight.flatten(1).t() @ flat
-        of_x = scatter(of_columns, gradient.new_zeros(x_shape), self.padding, gradient.shape[1:3])
-        return of_x, of_parameters
+        no_bias = gradient.new_zeros(self.weight.shape[1])
+        return scatter(gradient, self.weight, no_bias, self.padding, size), of_parameters
 
 
 class ConvTranspose2d(Layer):
@@ -56,76 +56,83 @@ class ConvTranspose2d(Layer):
     def __init__(self, in_channels: int, out_channels: int, padding: int, output_padding: int):
         super().__init__()
         conv = nn.ConvTranspose2d(in_channels, out_channels, KERNEL)
-        self.weight, self.bias, self.padding = conv.weight, conv.bias, padding
-        self.extra = KERNEL - 2 * padding + output_padding
+        self.weight, self.bias = conv.parameters()
+        self.padding, self.extra = padding, KERNEL - 2 * padding + output_padding
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
-        _, rows, cols, batch = x.shape
+        _, rows, cols, _ = x.shape
         height, width = (STRIDE * (n - 1) + self.extra for n in (rows, cols))
-        columns = self.weight.flatten(1).t() @ x.flatten(1)  # [K', H·W·B], K' of the output
-        y = self.bias[:, None, None, None].repeat(1, height, width, batch)
-        return scatter(columns, y, self.padding, (rows, cols)), x
+        return scatter(x, self.weight, self.bias, self.padding, (height, width)), x
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
-        columns = gather(gradient, self.padding, saved.shape[1:3])
-        of_weight = (saved.flatten(1) @ columns.t()).view_as(self.weight)
-        of_parameters = [of_weight, gradient.flatten(1).sum(1)]
+        _, rows, cols, _ = saved.shape
+        windows = gather(gradient, self.padding, (rows, cols))
+        of_parameters = [weight_gradient(windows, saved, self.weight), sums(gradient)]
         if first:
             return None, of_parameters
-        return (self.weight.flatten(1) @ columns).view_as(saved), of_parameters
+        no_bias = gradient.new_zeros(len(self.weight))
+        return correlate(windows, self.weight, no_bias, (rows, cols)), of_parameters
 
 
-def gather(x: Tensor, padding: int, size: tuple[int, ...]) -> Tensor:
-    """The neighbourhoods of `size` = (H', W') positions: [C, H, W, B] to [K, H'·W'·B]."""
+def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
+    """The neighbourhoods of `positions` = (R, S) in `x` [C, H, W, B]: [K, R·S·B].
+
+    Of a single channel on the CPU just `x` with its padding, [1, H', W', B]: nine rows are too few
+    for a matrix product to be worth the copies, see `correlate`.
+    """
     channels, batch = x.shape[0], x.shape[3]
-    padded = F.pad(x, (0, 0, padding, padding, padding, padding)) if padding else x
-    of_channel, of_row, of_column, of_image = padded.stride()
-    windows = padded.as_strided(
-        (channels, KERNEL, KERNEL, *size, batch),
-        (of_channel, of_row, of_column, STRIDE * of_row, STRIDE * of_column, of_image),
-    )
-    return windows.reshape(channels * KERNEL * KERNEL, -1)
+    if x.is_cpu and channels > 1:
+        columns = x.new_empty(channels, KERNEL, KERNEL, *positions, batch)
+        kernels.gather(x.numpy(), padding, columns.numpy())
+        return columns.view(channels * KERNEL**2, -1)
+    padded = F.pad(x, (0, 0, padding, padding, padding, padding))
+    if x.is_cpu:
+        return padded
+    taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
+    return torch.stack(taps, dim=1).view(channels * KERNEL**2, -1)
 
 
-def scatter(columns: Tensor, out: Tensor, padding: int, positions: tuple[int, int]) -> Tensor:
-    """The adjoint of `gather`: neighbourhoods [K, H'·W'·B], added to `out` [C, H, W, B]."""
-    for size, to, to_offset, origin, origin_offset in taps(tuple(out.shape), padding, positions):
-        out.as_strided(size, to, to_offset).add_(columns.as_strided(size, origin, origin_offset))
+def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) -> Tensor:
+    """The convolution of what `gather` found with `weight` [C', C, 3, 3]: [C', R, S, B]."""
+    if windows.dim() == 2:
+        y = torch.addmm(bias[:, None], weight.flatten(1), windows)
+        return y.view(len(weight), *positions, -1)
+    y = windows.new_empty(len(weight), *positions, windows.shape[-1])
+    kernels.correlate(*(t.detach().numpy() for t in (windows[0], weight[:, 0], bias, y)))
+    return y
+
+
+def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of `weight`, from what `gather` found and the gradient [C', R, S, B]."""
+    if windows.dim() == 2:
+        return (gradient.flatten(1) @ windows.t()).view_as(weight)
+    out = torch.empty_like(weight)
+    kernels.weight_gradient(*(t.numpy() for t in (windows[0], gradient, out[:, 0])))
     return out
 
 
-@lru_cache
-def taps(
-    shape: tuple[int, ...], padding: int, positions: tuple[int, int]
-) -> list[tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...], int]]:
-    """For each of the kernel's nine taps: size, then stride and offset in `out` and in `columns`.
+def sums(gradient: Tensor) -> Tensor:
+    """The gradient of a bias: [C, H, W, B] to [C]."""
+    return gradient.flatten(1).sum(1)
 
-    Worked out once: as Python's slices it takes longer than the additions themselves.
-    """
-    channels, height, width, batch = shape
-    rows, cols = positions
-    to = (height * width * batch, STRIDE * width * batch, STRIDE * batch, 1)
-    tap = rows * cols * batch
-    origin = (KERNEL * KERNEL * tap, cols * batch, batch, 1)
-    found = []
+
+def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -> Tensor:
+    """The adjoint of gather and correlate, and `bias`: [C', R, S, B] to [C, H, W, B]."""
+    channels, batch = len(bias), x.shape[-1]
+    columns = weight.flatten(1).t() @ x.flatten(1)
+    columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
+    if x.is_cpu:
+        out = x.new_empty(channels, *size, batch)
+        kernels.scatter(columns.numpy(), bias.detach().numpy(), padding, out.numpy())
+        return out
+    height, width = size
+    padded = bias[:, None, None, None].repeat(1, height + 2 * padding, width + 2 * padding, batch)
     for i, j in product(range(KERNEL), repeat=2):
-        first_row, count_rows = overlap(i - padding, height, rows)
-        first_col, count_cols = overlap(j - padding, width, cols)
-        top, left = STRIDE * first_row + i - padding, STRIDE * first_col + j - padding
-        found.append(
-            (
-                (channels, count_rows, count_cols, batch),
-                to,
-                (top * width + left) * batch,
-                origin,
-                (KERNEL * i + j) * tap + (first_row * cols + first_col) * batch,
-            )
-        )
-    return found
+        tap(padded, i, j, (x.shape[1], x.shape[2])).add_(columns[:, i, j])
+    return padded[:, padding : padding + height, padding : padding + width].contiguous()
 
 
-def overlap(offset: int, size: int, positions: int) -> tuple[int, int]:
-    """Which n in [0, positions) put 2·n + offset into [0, size): the first, and how many."""
-    first = (max(0, -offset) + STRIDE - 1) // STRIDE
-    end = min(positions, (size - 1 - offset) // STRIDE + 1)
-    return first, max(0, end - first)
+def tap(padded: Tensor, i: int, j: int, positions: Size) -> Tensor:
+    """The pixels of [C, H, W, B] that the kernel's weight (i, j) meets: [C, R, S, B], a view."""
+    rows, cols = positions
+    return padded[:, i : i + STRIDE * rows : STRIDE, j : j + STRIDE * cols : STRIDE]

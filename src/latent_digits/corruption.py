@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_digits.draws import draw_like
+from latent_digits.draws import LEVELS, draw_levels, draw_like
 from latent_digits.pixels import as_input
 
 
@@ -33,9 +33,10 @@ class Noise:
 
     def salt_and_pepper(self, x: Tensor) -> Tensor:
         """A share of the pixels set to 0 or 1, with equal chance."""
-        u = draw_like(torch.rand, x)
-        pepper = u >= self.salt_pepper / 2
-        salt = u > 1 - self.salt_pepper / 2
+        levels = draw_levels(x.movedim(0, -1).shape, x).movedim(-1, 0)
+        share = round(self.salt_pepper / 2 * LEVELS)  # a multiple of 2^-16 each
+        pepper = levels >= share - LEVELS // 2
+        salt = levels > LEVELS // 2 - 1 - share
         return x.mul(pepper).masked_fill_(salt, 1.0)
 
     def gaussian(self, x: Tensor) -> Tensor:

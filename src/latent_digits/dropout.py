@@ -1,9 +1,9 @@
-"""ReLU and dropout in one, in place, at a tenth of their usual cost on the CPU.
+"""ReLU and dropout in one, in place, at a small part of their usual cost on the CPU.
 
 `nn.Dropout` draws one random number after the other there and takes about 40 % of a training
-step. Here one 64-bit integer decides on four elements, 16 bits each, so that the drop probability
-is a multiple of 2^-16. And since what was dropped and what was negative are both zero afterwards,
-the output alone says where the gradient goes: no mask is kept.
+step. Here 16 random bits decide on an element, so that the drop probability is a multiple of 2^-16.
+And since what was dropped and what was negative are both zero afterwards, the output alone says
+where the gradient goes: no mask is kept.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latent_digits import kernels
+from latent_digits.draws import LEVELS, draw_key, draw_levels
 from latent_digits.stack import Layer
-
-LEVELS = 2**16
 
 
 class ReluDropout(Layer):
@@ -24,6 +24,8 @@ class ReluDropout(Layer):
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
+    output = "in place"
+
     def __init__(self, p: float, channels: bool = False):
         super().__init__()
         self.dropped = round(p * LEVELS)  # of LEVELS equally likely values
@@ -31,28 +33,38 @@ class ReluDropout(Layer):
         self.channels = channels
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
-        y = x.relu_()
-        dropping = self.training and self.dropped > 0
-        if dropping:
-            like = y[:, :1, :1] if self.channels else y
-            y.mul_(keep_mask(like, self.dropped)).mul_(self.scale)
-        return y, (y, dropping)
+        if not (self.training and self.dropped):
+            return x.relu_(), (x, 1.0)
+        units = x.shape[0] if self.channels else x.shape[:-1].numel()
+        relu_dropout(x.view(units, -1, x.shape[-1]), self.dropped, self.scale)
+        return x, (x, self.scale)
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
-        y, dropping = saved
-        gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        return gradient.mul_(self.scale) if dropping else gradient, []
+        return relu_dropout_vjp(gradient, *saved), []
 
     def extra_repr(self) -> str:
         return f"p={self.dropped / LEVELS:.5g}, channels={self.channels}"
 
 
-def keep_mask(x: Tensor, dropped: int) -> Tensor:
-    """0 with chance dropped / LEVELS, else 1: a mask of the shape of `x`."""
-    count = x.numel()
-    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=x.device)
-    words.random_(-(2**63), None)  # all 64 bits; the default range leaves the sign bit 0
-    levels = words.view(torch.int16)[:count]
-    mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    torch.ge(levels, dropped - LEVELS // 2, out=mask.view(-1))  # a third of the time of a bool mask
-    return mask
+def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
+    """In place on [F, P, B]: ReLU, then one draw for each unit F of each image B.
+
+    A unit is zeroed with chance `dropped` / LEVELS, else multiplied by `scale`.
+    """
+    highest_dropped = dropped - 1 - LEVELS // 2
+    if x.is_cpu:
+        array = x.numpy()
+        kernels.relu_dropout(array, draw_key(), highest_dropped, array.dtype.type(scale))
+    else:
+        kept = draw_levels((x.shape[0], x.shape[2]), x) > highest_dropped
+        x.relu_().mul_(kept.mul(scale)[:, None])
+
+
+def relu_dropout_vjp(gradient: Tensor, y: Tensor, scale: float) -> Tensor:
+    """The gradient of the input, from the output's and the output `y`."""
+    if not y.is_cpu:
+        return torch.ops.aten.threshold_backward(gradient, y, 0).mul_(scale)
+    out = torch.empty_like(y)
+    array = out.numpy()
+    kernels.relu_dropout_vjp(gradient.numpy(), y.numpy(), array.dtype.type(scale), array)
+    return out

@@ -1,14 +1,17 @@
 """Adam, SGD and the average of weights, over one flat vector.
 
 These networks have about twenty small tensors. Updating them one by one costs 1.4 ms a step, most
-of it overhead; as one vector, 0.1 ms. `tests/test_optim.py` holds both equal to torch.optim.
+of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03. `tests/test_optim.py` holds
+them equal to torch.optim.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from latent_digits import kernels
 
 
 class FlatParameters:
@@ -47,16 +50,36 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """One update of the values, after which the gradients are zero."""
-        beta1, beta2, epsilon = 0.9, 0.999, 1e-8
         self.step_count += 1
-        gradient = self.flat.gradients
-        self.mean.lerp_(gradient, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        correction2 = (1 - beta2**self.step_count) ** 0.5
-        denominator = self.square.sqrt().div_(correction2).add_(epsilon)
-        step_size = self.lr / (1 - beta1**self.step_count)
-        self.flat.values.addcdiv_(self.mean, denominator, value=-step_size)
-        gradient.zero_()
+        correction = (1 - BETA2**self.step_count) ** 0.5
+        step_size = self.lr / (1 - BETA1**self.step_count)
+        vectors = self.flat.values, self.flat.gradients, self.mean, self.square
+        if self.mean.is_cpu:
+            arrays = [vector.numpy() for vector in vectors]
+            number = arrays[0].dtype.type
+            numbers = map(number, (BETA1, BETA2, correction, step_size, EPSILON))
+            kernels.adam(*arrays, *numbers)
+        else:
+            adam(*vectors, BETA1, BETA2, correction, step_size, EPSILON)
+
+
+def adam(
+    values: Tensor,
+    gradients: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    beta1: float,
+    beta2: float,
+    correction: float,
+    step_size: float,
+    epsilon: float,
+) -> None:
+    """`kernels.adam` in PyTorch's operations."""
+    mean.lerp_(gradients, 1 - beta1)
+    square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+    denominator = square.sqrt().div_(correction).add_(epsilon)
+    values.addcdiv_(mean, denominator, value=-step_size)
+    gradients.zero_()
 
 
 class SGD:
@@ -98,8 +121,10 @@ class Average:
         """The model has the averaged weights within the block, and its own after it."""
         own = self.flat.values.clone()
         self.flat.values.copy_(self.values)
-        yield
-        self.flat.values.copy_(own)
+        try:
+            yield
+        finally:
+            self.flat.values.copy_(own)
 
 
 def warmup(step: int) -> float:
@@ -112,6 +137,7 @@ def warmup(step: int) -> float:
     return min(1.0, step / WARMUP)
 
 
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 WARMUP = 200  # steps
 WINDOW = 10  # the average spans one part in so many of the steps so far
 

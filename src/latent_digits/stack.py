@@ -8,7 +8,7 @@ Within a stack activations lie batch-last, [features, B] or [C, H, W, B]: there 
 plain matrix product, and a convolution one as well (see `latent_digits.convolutions`).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,16 @@ from torch.autograd.function import once_differentiable
 
 
 class Layer(nn.Module):
-    """A function of a batch-last activation and the layer's own parameters, with its derivative."""
+    """A function of a batch-last activation and the layer's own parameters, with its derivative.
+
+    `output` says where the output lies: in new memory, as another view of the input, or in place of
+    the input, which is then overwritten.
+    """
+
+    output: Literal["new", "view", "in place"] = "new"
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
-        """The output, and what `vjp` needs. May overwrite `x` unless it comes first in a stack."""
+        """The output, and what `vjp` needs."""
         raise NotImplementedError
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
@@ -34,19 +40,32 @@ class Layer(nn.Module):
 
 
 class Stack(nn.Module):
-    """Layers one after the other: [B, ...] to [B, ...]."""
+    """Layers one after the other: [B, ...] to [B, ...].
+
+    Raises ValueError where a layer would overwrite what another still needs: the caller's input, or
+    the output that an in-place layer keeps for its derivative.
+    """
 
     def __init__(self, *layers: Layer):
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        # Walking modules for these at every step would take a tenth of a millisecond.
-        self.chain, self.trained = layers, tuple(self.parameters())
+        spare = False  # whether nobody needs the activation any more
+        for index, layer in enumerate(layers):
+            if layer.output == "in place" and not spare:
+                raise ValueError(
+                    f"layer {index}, {layer}, overwrites an activation that is still needed; it "
+                    "must follow a layer with an output of its own, such as a Linear"
+                )
+            spare = layer.output == "new" or (layer.output == "view" and spare)
 
     def forward(self, x: Tensor) -> Tensor:
+        layers: tuple[Any, ...] = tuple(self.layers)
         if torch.is_grad_enabled():
-            return RunStack.apply(x, self.chain, *self.trained)
+            # Straight from the dictionaries: `parameters()` would take a tenth of a millisecond.
+            parameters = [p for layer in layers for p in layer._parameters.values()]
+            return RunStack.apply(x, layers, *parameters)
         y = batch_last(x)
-        for layer in self.chain:
+        for layer in layers:
             y, _ = layer.run(y)
         return y.movedim(-1, 0)
 
@@ -64,6 +83,8 @@ class RunStack(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        if len(ctx.saved) < len(ctx.layers):  # freed as it goes, so that memory is used again
+            raise RuntimeError("a stack can be run backward once only; run it forward again first")
         gradient: Tensor | None = batch_last(gradients[0])
         found: list[Tensor] = []
         for index in reversed(range(len(ctx.layers))):
@@ -84,7 +105,7 @@ class Linear(Layer):
     def __init__(self, in_features: int, out_features: int):
         super().__init__()
         linear = nn.Linear(in_features, out_features)
-        self.weight, self.bias = linear.weight, linear.bias
+        self.weight, self.bias = linear.parameters()
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         return torch.addmm(self.bias[:, None], self.weight, x), x
@@ -96,6 +117,8 @@ class Linear(Layer):
 
 class Reshape(Layer):
     """[..., B] as [*shape, B]."""
+
+    output = "view"
 
     def __init__(self, *shape: int):
         super().__init__()
@@ -110,6 +133,8 @@ class Reshape(Layer):
 
 class Sigmoid(Layer):
     """1 / (1 + exp(-x)), in place."""
+
+    output = "in place"
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         y = x.sigmoid_()

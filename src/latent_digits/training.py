@@ -112,8 +112,8 @@ def train_epoch(
     count = len(train.inputs)
     sums: dict[str, Tensor] = {}
     for batch in torch.randperm(count, device=train.inputs.device).split(batch_size):
-        x = as_input(train.inputs[batch])
-        target = x if train.targets is train.inputs else as_input(train.targets[batch])
+        x = as_input(train.inputs, batch)
+        target = x if train.targets is train.inputs else as_input(train.targets, batch)
         values = objective(model, x if corrupt is None else corrupt(x), target)
         values["loss"].mean().backward()
         step()

@@ -1,0 +1,195 @@
+"""The loops of a training step that are no matrix product, compiled for the CPU by Numba.
+
+As PyTorch operations each of these is several passes over memory and ten to fifty microseconds of
+bookkeeping a pass; as one loop it is one pass. Activations lie batch-last, so every inner loop runs
+over consecutive floats and becomes vector instructions. Callers state the same in PyTorch
+operations, for other devices, and tests hold the two equal.
+
+Compiled code is kept in `__pycache__`, so that a process compiles nothing that another has.
+
+C channels, H W pixels, B batch, R S positions of the 3×3 kernel.
+"""
+
+import numpy as np
+from numba import njit
+
+# Division by zero gives infinity, as in PyTorch: a check for it would forbid vector instructions.
+compiled = njit(cache=True, error_model="numpy")
+# Sums of products in whichever order suits the machine, as a matrix product's are.
+contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+
+
+@compiled
+def gather(x, padding, columns):
+    """The 3×3 neighbourhoods, two apart, of `x` [C, H, W, B] as `columns` [C, 3, 3, R, S, B]."""
+    channels, height, width, batch = x.shape
+    rows, cols = columns.shape[3:5]
+    for c in range(channels):
+        for i in range(3):
+            for j in range(3):
+                for r in range(rows):
+                    for s in range(cols):
+                        h, w = 2 * r + i - padding, 2 * s + j - padding
+                        if 0 <= h < height and 0 <= w < width:
+                            for b in range(batch):
+                                columns[c, i, j, r, s, b] = x[c, h, w, b]
+                        else:
+                            for b in range(batch):
+                                columns[c, i, j, r, s, b] = 0
+
+
+@compiled
+def scatter(columns, start, padding, out):
+    """The adjoint: `out` [C, H, W, B] = `start` [C] + all neighbourhoods that hold a pixel."""
+    channels, height, width, batch = out.shape
+    rows, cols = columns.shape[3:5]
+    for c in range(channels):
+        for h in range(height):
+            for w in range(width):
+                for b in range(batch):
+                    out[c, h, w, b] = start[c]
+                for i in range((h + padding) % 2, 3, 2):
+                    r = (h + padding - i) // 2
+                    if not 0 <= r < rows:
+                        continue
+                    for j in range((w + padding) % 2, 3, 2):
+                        s = (w + padding - j) // 2
+                        if 0 <= s < cols:
+                            for b in range(batch):
+                                out[c, h, w, b] += columns[c, i, j, r, s, b]
+
+
+@contracted
+def correlate(x, weight, bias, out):
+    """`out` [C, R, S, B] = `weight` [C, 3, 3] over one padded channel `x` [H, W, B], and `bias`.
+
+    Each row of nine loads feeds nine products: near the machine's limit, without `gather`'s copies.
+    """
+    for r in range(out.shape[1]):
+        for s in range(out.shape[2]):
+            x0, x1, x2 = x[2 * r, 2 * s], x[2 * r, 2 * s + 1], x[2 * r, 2 * s + 2]
+            x3, x4, x5 = x[2 * r + 1, 2 * s], x[2 * r + 1, 2 * s + 1], x[2 * r + 1, 2 * s + 2]
+            x6, x7, x8 = x[2 * r + 2, 2 * s], x[2 * r + 2, 2 * s + 1], x[2 * r + 2, 2 * s + 2]
+            for c in range(out.shape[0]):
+                w, y = weight[c], out[c, r, s]
+                w0, w1, w2, w3, w4 = w[0, 0], w[0, 1], w[0, 2], w[1, 0], w[1, 1]
+                w5, w6, w7, w8 = w[1, 2], w[2, 0], w[2, 1], w[2, 2]
+                for b in range(len(y)):
+                    top = w0 * x0[b] + w1 * x1[b] + w2 * x2[b]
+                    middle = w3 * x3[b] + w4 * x4[b] + w5 * x5[b]
+                    y[b] = bias[c] + top + middle + w6 * x6[b] + w7 * x7[b] + w8 * x8[b]
+
+
+@contracted
+def weight_gradient(x, gradient, out):
+    """`out` [C, 3, 3]: the gradient of `correlate`'s weight, from its output's [C, R, S, B]."""
+    zero = out.dtype.type(0)
+    out[:] = zero
+    for r in range(gradient.shape[1]):
+        for s in range(gradient.shape[2]):
+            x0, x1, x2 = x[2 * r, 2 * s], x[2 * r, 2 * s + 1], x[2 * r, 2 * s + 2]
+            x3, x4, x5 = x[2 * r + 1, 2 * s], x[2 * r + 1, 2 * s + 1], x[2 * r + 1, 2 * s + 2]
+            x6, x7, x8 = x[2 * r + 2, 2 * s], x[2 * r + 2, 2 * s + 1], x[2 * r + 2, 2 * s + 2]
+            for c in range(out.shape[0]):
+                w, of_y = out[c], gradient[c, r, s]
+                w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = w8 = zero
+                for b in range(len(of_y)):
+                    g = of_y[b]
+                    w0, w1, w2 = w0 + g * x0[b], w1 + g * x1[b], w2 + g * x2[b]
+                    w3, w4, w5 = w3 + g * x3[b], w4 + g * x4[b], w5 + g * x5[b]
+                    w6, w7, w8 = w6 + g * x6[b], w7 + g * x7[b], w8 + g * x8[b]
+                w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
+                w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
+                w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
+
+
+@compiled
+def philox(key, out):
+    """`out`, uint32 [4, N], from a counter: Philox4x32-10 of Salmon et al. 2011.
+
+    Column n encrypts the counter n under `key`, two uint32: "Parallel random numbers: as easy as
+    1, 2, 3". Any column can be had without those before it.
+    """
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for n in range(out.shape[1]):
+        c0, c1, c2, c3 = np.uint32(n), np.uint32(0), np.uint32(0), np.uint32(0)
+        k0, k1 = key[0], key[1]
+        for _ in range(10):
+            p0 = np.uint64(0xD2511F53) * np.uint64(c0)
+            p1 = np.uint64(0xCD9E8D57) * np.uint64(c2)
+            c0, c1 = np.uint32(p1 >> shift) ^ c1 ^ k0, np.uint32(p1 & low)
+            c2, c3 = np.uint32(p0 >> shift) ^ c3 ^ k1, np.uint32(p0 & low)
+            k0, k1 = np.uint32(k0 + np.uint32(0x9E3779B9)), np.uint32(k1 + np.uint32(0xBB67AE85))
+        out[0, n], out[1, n], out[2, n], out[3, n] = c0, c1, c2, c3
+
+
+@compiled
+def levels(key, count):
+    """`count` numbers that follow from `key`, two uint32: int16, all values equally likely."""
+    columns = np.empty((4, (count + 7) // 8), np.uint32)
+    philox(key, columns)
+    return columns.ravel().view(np.int16)[:count]
+
+
+@compiled
+def relu_dropout(x, key, highest_dropped, scale):
+    """In place on `x` [F, P, B]: ReLU, then units F of images B dropped, or multiplied by `scale`.
+
+    A unit is dropped when its level is at most `highest_dropped`.
+    """
+    zero = x.dtype.type(0)
+    drawn = levels(key, x.shape[0] * x.shape[2]).reshape(x.shape[0], x.shape[2])
+    for f in range(x.shape[0]):
+        for p in range(x.shape[1]):
+            for b in range(x.shape[2]):
+                kept = (x[f, p, b] > zero) & (drawn[f, b] > highest_dropped)
+                x[f, p, b] = x[f, p, b] * scale if kept else zero
+
+
+@compiled
+def relu_dropout_vjp(gradient, y, scale, out):
+    """`gradient` · `scale` where the output `y` is positive, else 0; all of one shape."""
+    of_y, of_x, flat_y = gradient.ravel(), out.ravel(), y.ravel()
+    zero = out.dtype.type(0)
+    for k in range(len(flat_y)):
+        of_x[k] = of_y[k] * scale if flat_y[k] > zero else zero
+
+
+@compiled
+def squared_error(x_hat, x, out):
+    """`out` [B] = the sum over F of (`x_hat` - `x`)², [F, B] each."""
+    out[:] = 0
+    for f in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            difference = x_hat[f, b] - x[f, b]
+            out[b] += difference * difference
+
+
+@compiled
+def squared_error_vjp(gradient, x_hat, x, out):
+    """`out` [F, B] = 2 (`x_hat` - `x`) `gradient` [B]."""
+    for f in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            difference = x_hat[f, b] - x[f, b]
+            out[f, b] = (difference + difference) * gradient[b]
+
+
+@compiled
+def pixels_batch_last(images, index, out):
+    """`out` [P, B] = the rows `index` [B] of `images` [N, P], / 255."""
+    largest = out.dtype.type(255)
+    for p in range(out.shape[0]):
+        for b in range(out.shape[1]):
+            out[p, b] = images[index[b], p] / largest
+
+
+@compiled
+def adam(values, gradients, mean, square, beta1, beta2, correction, step_size, epsilon):
+    """Adam's update of `values`, after which the gradients are zero; all of one length."""
+    one = values.dtype.type(1)
+    for k in range(len(values)):
+        gradient = gradients[k]
+        mean[k] = beta1 * mean[k] + (one - beta1) * gradient
+        square[k] = beta2 * square[k] + (one - beta2) * gradient * gradient
+        values[k] -= step_size * mean[k] / (np.sqrt(square[k]) / correction + epsilon)
+        gradients[k] = 0
