@@ -25,8 +25,8 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     from latent_digits import objectives
     from latent_digits.corruption import Noise, corrupted
     from latent_digits.models import Autoencoder, VariationalAutoencoder
-    from latent_digits.optim import Adam, Average, FlatParameters
-    from latent_digits.training import Pairs, train_epoch
+    from latent_digits.optim import Descent
+    from latent_digits.training import Pairs, Steps
 
     torch.set_flush_denormal(True)
     model = (
@@ -35,18 +35,14 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     objective = objectives.negative_elbo if kind == "vae" else objectives.reconstruction
     noise = Noise(0.5, 0.3, 0.05, 0.5) if kind == "denoiser" else None
     seen = corrupted(val, noise, 1) if noise else val
-    flat = FlatParameters(model)
-    optimizer, average = Adam(flat, LR), Average(flat)
-
-    def step() -> None:
-        optimizer.step()
-        average.update()
+    descent = Descent(model, "adam", LR)
+    steps = Steps(model, objective, Pairs(train, train), BATCH[kind], descent, noise)
 
     def epoch() -> Seconds:
         began = time.perf_counter()
-        train_epoch(model, objective, Pairs(train, train), step, BATCH[kind], noise)
+        steps.epoch()
         trained = time.perf_counter()
-        with average.in_place():
+        with descent.average.in_place():
             objectives.measure(model, objective, seen, val, seed=1)
         return {"train": trained - began, "val": time.perf_counter() - trained}
 

@@ -22,9 +22,9 @@ from bench import HERE, SPLIT, machine
 from latent_digits.console import run_stage, say
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import reconstruction
-from latent_digits.optim import Adam, FlatParameters
+from latent_digits.optim import Descent
 from latent_digits.params import load_params
-from latent_digits.training import Pairs, train_epoch
+from latent_digits.training import Pairs, Steps
 from latent_digits.tuning import Asked, Trial, final_state, search
 from latent_digits.workers import Workers
 
@@ -61,9 +61,10 @@ def one_pass(path: Path) -> dict[str, float]:
     images = torch.from_file(str(path), shared=False, size=count * 784, dtype=torch.uint8)
     images = images.view(count, 1, 28, 28)
     model = Autoencoder(33, 1.19e-3)
-    optimizer = Adam(FlatParameters(model), 1e-3)
+    descent = Descent(model, "adam", 1e-3)
+    steps = Steps(model, reconstruction, Pairs(images, images), 128, descent)
     began = time.perf_counter()
-    train_epoch(model, reconstruction, Pairs(images, images), optimizer.step, 128, None)
+    steps.epoch()
     seconds = time.perf_counter() - began
     return {
         "images": count,

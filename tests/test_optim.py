@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from latent_digits.optim import OPTIMIZERS, WARMUP, WINDOW, Average, FlatParameters, warmup
+from latent_digits.optim import (
+    OPTIMIZERS,
+    WARMUP,
+    WINDOW,
+    Average,
+    Descent,
+    FlatParameters,
+    warmup,
+)
 
 
 def network() -> nn.Module:
@@ -19,12 +27,13 @@ def network() -> nn.Module:
 def test_steps_equal_torch_optim(name: str, reference: type[torch.optim.Optimizer]) -> None:
     ours, theirs = network(), network()
     flat = FlatParameters(ours)
-    optimizer = OPTIMIZERS[name](flat, 0.01)
+    optimizer = OPTIMIZERS[name](flat)
     expected = reference(theirs.parameters(), lr=0.01)  # type: ignore[call-arg]
-    for step in range(20):
+    for step in range(1, 21):
         x = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(step))
         ours(x).square().sum().backward()
-        optimizer.step()
+        with torch.no_grad():
+            optimizer.update(*optimizer.numbers(step, 0.01))
         expected.zero_grad()
         theirs(x).square().sum().backward()
         expected.step()
@@ -49,12 +58,15 @@ def test_frozen_parameters_are_left_out() -> None:
     assert len(flat.values) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def test_a_step_leaves_gradients_zero() -> None:
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_leaves_gradients_zero(name: str) -> None:
     model = network()
     flat = FlatParameters(model)
     model(torch.rand(2, 1, 4, 4)).sum().backward()
     assert flat.gradients.any()
-    OPTIMIZERS["adam"](flat, 0.1).step()
+    optimizer = OPTIMIZERS[name](flat)
+    with torch.no_grad():
+        optimizer.update(*optimizer.numbers(1, 0.1))
     assert not flat.gradients.any()
 
 
@@ -63,7 +75,7 @@ def test_the_average_spans_the_last_part_of_the_steps() -> None:
     average = Average(flat)
     for step in range(1, 1001):
         flat.values.fill_(float(step))
-        average.update()
+        average.update(*average.numbers(step))
     center = 1000 * WINDOW / (WINDOW + 1)
     torch.testing.assert_close(
         average.values, torch.full_like(flat.values, center), rtol=0.01, atol=0
@@ -74,7 +86,7 @@ def test_the_average_of_one_step_is_that_step() -> None:
     flat = FlatParameters(network())
     average = Average(flat)
     flat.values.fill_(3.0)
-    average.update()
+    average.update(*average.numbers(1))
     assert torch.equal(average.values, flat.values)
 
 
@@ -98,3 +110,16 @@ def test_the_warm_up_is_linear_and_ends() -> None:
         1.0,
         1.0,
     ]
+
+
+def test_a_descent_counts_its_steps_warms_up_and_averages() -> None:
+    model = network()
+    descent = Descent(model, "sgd", lr=0.5)
+    start = descent.flat.values.clone()
+    descent.flat.gradients.fill_(1.0)
+    descent.update(descent.next())
+    first = start - 0.5 / WARMUP
+    torch.testing.assert_close(descent.flat.values, first)
+    torch.testing.assert_close(descent.average.values, first)
+    assert descent.next() == [0.5 * 2 / WARMUP, WINDOW / (WINDOW + 1)]
+    assert descent.steps == 2

@@ -184,7 +184,7 @@ def pixels_batch_last(images, index, out):
 
 
 @compiled
-def adam(values, gradients, mean, square, beta1, beta2, correction, step_size, epsilon):
+def adam(values, gradients, mean, square, step_size, correction, beta1, beta2, epsilon):
     """Adam's update of `values`, after which the gradients are zero; all of one length."""
     one = values.dtype.type(1)
     for k in range(len(values)):

@@ -5,7 +5,7 @@ of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03. `tests/
 them equal to torch.optim.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -37,30 +37,31 @@ class FlatParameters:
             parameter.grad = self.gradients[part].as_strided(*layout, part.start)
 
 
+Number = float | Tensor  # a tensor where a recorded step reads it, see `latent_digits.replay`
+
+
 class Adam:
     """Kingma & Ba 2015, algorithm 1, with their constants and no weight decay."""
 
-    def __init__(self, flat: FlatParameters, lr: float):
+    def __init__(self, flat: FlatParameters):
         self.flat = flat
-        self.lr = lr
-        self.step_count = 0
         self.mean = torch.zeros_like(flat.values)
         self.square = torch.zeros_like(flat.values)
 
-    @torch.no_grad()
-    def step(self) -> None:
-        """One update of the values, after which the gradients are zero."""
-        self.step_count += 1
-        correction = (1 - BETA2**self.step_count) ** 0.5
-        step_size = self.lr / (1 - BETA1**self.step_count)
+    def numbers(self, step: int, lr: float) -> list[float]:
+        """What `update` needs at a step, counted from 1."""
+        return [lr / (1 - BETA1**step), (1 - BETA2**step) ** 0.5]
+
+    def update(self, step_size: Number, correction: Number) -> None:
+        """A step along the gradients, after which they are zero."""
         vectors = self.flat.values, self.flat.gradients, self.mean, self.square
         if self.mean.is_cpu:
             arrays = [vector.numpy() for vector in vectors]
             number = arrays[0].dtype.type
-            numbers = map(number, (BETA1, BETA2, correction, step_size, EPSILON))
+            numbers = map(number, (step_size, correction, BETA1, BETA2, EPSILON))
             kernels.adam(*arrays, *numbers)
         else:
-            adam(*vectors, BETA1, BETA2, correction, step_size, EPSILON)
+            adam(*vectors, step_size, correction)
 
 
 def adam(
@@ -68,31 +69,30 @@ def adam(
     gradients: Tensor,
     mean: Tensor,
     square: Tensor,
-    beta1: float,
-    beta2: float,
-    correction: float,
-    step_size: float,
-    epsilon: float,
+    step_size: Number,
+    correction: Number,
 ) -> None:
     """`kernels.adam` in PyTorch's operations."""
-    mean.lerp_(gradients, 1 - beta1)
-    square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
-    denominator = square.sqrt().div_(correction).add_(epsilon)
-    values.addcdiv_(mean, denominator, value=-step_size)
+    mean.lerp_(gradients, 1 - BETA1)
+    square.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
+    denominator = square.sqrt().div_(correction).add_(EPSILON)
+    values.sub_(mean.div(denominator).mul_(step_size))
     gradients.zero_()
 
 
 class SGD:
     """Stochastic gradient descent without momentum."""
 
-    def __init__(self, flat: FlatParameters, lr: float):
+    def __init__(self, flat: FlatParameters):
         self.flat = flat
-        self.lr = lr
 
-    @torch.no_grad()
-    def step(self) -> None:
-        """One update of the values, after which the gradients are zero."""
-        self.flat.values.add_(self.flat.gradients, alpha=-self.lr)
+    def numbers(self, step: int, lr: float) -> list[float]:
+        """What `update` needs at a step."""
+        return [lr]
+
+    def update(self, lr: Number) -> None:
+        """A step along the gradients, after which they are zero."""
+        self.flat.values.sub_(self.flat.gradients.mul_(lr))
         self.flat.gradients.zero_()
 
 
@@ -107,14 +107,15 @@ class Average:
 
     def __init__(self, flat: FlatParameters):
         self.flat = flat
-        self.step_count = 0
         self.values = flat.values.clone()
 
-    @torch.no_grad()
-    def update(self) -> None:
+    def numbers(self, step: int) -> list[float]:
+        """What `update` needs at a step, counted from 1: the weight of the newest."""
+        return [WINDOW / (WINDOW - 1 + step)]
+
+    def update(self, share: Number) -> None:
         """Take in the weights after a step."""
-        self.step_count += 1
-        self.values.lerp_(self.flat.values, WINDOW / (WINDOW - 1 + self.step_count))
+        self.values.lerp_(self.flat.values, share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -125,6 +126,32 @@ class Average:
             yield
         finally:
             self.flat.values.copy_(own)
+
+
+class Descent:
+    """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
+
+    Its state is `steps`, the number of steps taken, and the vectors of its parts.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: str, lr: float):
+        self.flat = FlatParameters(model)
+        self.optimizer = OPTIMIZERS[optimizer](self.flat)
+        self.average = Average(self.flat)
+        self.lr, self.steps = lr, 0
+
+    def next(self) -> list[float]:
+        """The numbers of the next step, which this counts."""
+        self.steps += 1
+        lr = self.lr * warmup(self.steps)
+        return self.optimizer.numbers(self.steps, lr) + self.average.numbers(self.steps)
+
+    @torch.no_grad()
+    def update(self, numbers: Sequence[Number]) -> None:
+        """A step along the gradients, with the numbers of `next`."""
+        *of_optimizer, share = numbers
+        self.optimizer.update(*of_optimizer)
+        self.average.update(share)
 
 
 def warmup(step: int) -> float:

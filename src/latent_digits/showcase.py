@@ -68,7 +68,7 @@ def shapes_of(stack: Stack, x: Tensor) -> np.ndarray:
     y = batch_last(x)
     shapes = [shape_of(y)]
     with torch.no_grad():
-        for layer in stack.chain:
+        for layer in stack.layers:
             y, _ = layer.run(y)
             if list(layer.parameters()):
                 shapes.append(shape_of(y))

@@ -1,7 +1,7 @@
 """The one training loop: the search and every training stage call `fit`, so they cannot drift."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits.objectives import Objective, measure
-from latent_digits.optim import OPTIMIZERS, Average, FlatParameters, warmup
+from latent_digits.optim import Descent, Number
 from latent_digits.pixels import as_input
+from latent_digits.replay import Replayed, Take
 from latent_digits.seeds import seed_for
 
 Row = dict[str, float]
@@ -62,20 +63,15 @@ def fit(
     """
     device = train.inputs.device
     model.to(device)
-    flat = FlatParameters(model)
-    average = Average(flat)
-    optimizer = OPTIMIZERS[recipe.optimizer](flat, recipe.lr)
-
-    def step() -> None:
-        optimizer.lr = recipe.lr * warmup(average.step_count + 1)
-        optimizer.step()
-        average.update()
+    descent = Descent(model, recipe.optimizer, recipe.lr)
+    steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
+    flat, average = descent.flat, descent.average
 
     history: list[Row] = []
     best_loss, best_epoch, best_values = math.inf, 0, flat.values.clone()
     for epoch in range(1, recipe.epochs + 1):
         torch.manual_seed(seed_for(seed, "epoch", epoch))
-        means = train_epoch(model, objective, train, step, recipe.batch_size, corrupt)
+        means = steps.epoch()
         with average.in_place():
             values = measure(model, objective, val.inputs, val.targets, seed_for(seed, "val"))
         row: Row = {"epoch": epoch}
@@ -95,32 +91,57 @@ def fit(
     return history
 
 
-def train_epoch(
-    model: nn.Module,
-    objective: Objective,
-    train: Pairs,
-    step: Callable[[], None],
-    batch_size: int,
-    corrupt: Callable[[Tensor], Tensor] | None,
-) -> dict[str, Tensor]:
-    """One pass over `train` in random order; returns the mean of each value over its images.
+class Steps:
+    """The steps of a training: each forwards, backwards, and along the gradients of a batch.
 
-    `step` updates the weights by the gradients of a batch and clears these. Nothing is read back
-    from the device before the end of the pass.
+    On a GPU they are recorded and replayed, see `latent_digits.replay`.
     """
-    model.train()
-    count = len(train.inputs)
-    sums: dict[str, Tensor] = {}
-    for batch in torch.randperm(count, device=train.inputs.device).split(batch_size):
-        x = as_input(train.inputs, batch)
-        target = x if train.targets is train.inputs else as_input(train.targets, batch)
-        values = objective(model, x if corrupt is None else corrupt(x), target)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        train: Pairs,
+        batch_size: int,
+        descent: Descent,
+        corrupt: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.model, self.objective, self.train = model, objective, train
+        self.batch_size, self.descent, self.corrupt = batch_size, descent, corrupt
+        self.totals: dict[str, Tensor] = {}
+        device = train.inputs.device
+        self.take: Take = self.learn
+        if device.type == "cuda":
+            self.take = Replayed(self.learn, batch_size, device)
+
+    def epoch(self) -> dict[str, Tensor]:
+        """One pass over the images in random order; the mean of each of the objective's values.
+
+        Nothing is read back from the device before the end of the pass.
+        """
+        self.model.train()
+        for total in self.totals.values():
+            total.zero_()
+        inputs = self.train.inputs
+        order = torch.randperm(len(inputs), device=inputs.device)
+        for batch in order.split(self.batch_size):
+            self.take(batch, self.descent.next())
+        return {name: total / len(inputs) for name, total in self.totals.items()}
+
+    def learn(self, batch: Tensor, numbers: Sequence[Number]) -> None:
+        """A step on the images at `batch`, with the numbers of `Descent.next`."""
+        inputs, targets = self.train.inputs, self.train.targets
+        x = as_input(inputs, batch)
+        target = x if targets is inputs else as_input(targets, batch)
+        values = self.objective(self.model, x if self.corrupt is None else self.corrupt(x), target)
         values["loss"].mean().backward()
-        step()
+        self.descent.update(numbers)
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
-            sums[name] = sums[name] + total if name in sums else total
-    return {name: total / count for name, total in sums.items()}
+            if name in self.totals:
+                self.totals[name].add_(total)
+            else:
+                self.totals[name] = total
 
 
 def best_row(history: list[Row]) -> Row:
