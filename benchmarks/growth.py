@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch
-from distributed import Client, LocalCluster
 from safetensors.torch import load_file
 
 from bench import HERE, SPLIT, machine
@@ -26,7 +25,7 @@ from latent_digits.optim import Descent
 from latent_digits.params import load_params
 from latent_digits.training import Pairs, Steps
 from latent_digits.tuning import Asked, Trial, final_state, search
-from latent_digits.workers import Workers
+from latent_digits.workers import workers
 
 RESULTS = HERE / "results/growth.json"
 IMAGES = (48_000, 240_000, 960_000, 3_840_000)
@@ -124,21 +123,12 @@ def by_workers() -> list[dict[str, float]]:
     """Calls a second: of nothing, where the scheduler is the limit, and of a tenth of a second."""
     found = []
     for count in WORKERS:
-        with (
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            workers, row = Workers(client), {"workers": count}
+        row: dict[str, float] = {"workers": count}
+        with workers(count) as crew:
             for name, seconds in (("empty_calls", 0.0), ("tenths", 0.1)):
                 calls = {str(n): (nothing, seconds) for n in range(CALLS)}
                 began = time.perf_counter()
-                for _ in workers.run(calls, lambda name, event: None):
+                for _ in crew.run(calls, lambda name, event: None):
                     pass
                 row[f"{name}_a_second"] = CALLS / (time.perf_counter() - began)
         found.append(row)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import measure, reconstruction
 from latent_digits.seeds import seed_for
@@ -39,7 +40,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 def test_an_epochs_draws_do_not_depend_on_what_was_drawn_before() -> None:
     _, plain = run()
-    _, disturbed = run(on_epoch=lambda row: torch.rand(7) is None or None)
+    _, disturbed = run(on_epoch=lambda checkpoint: torch.rand(7))
     assert plain == disturbed
 
 
@@ -58,9 +59,35 @@ def test_patience_ends_a_training_that_no_longer_improves() -> None:
     assert history[-1]["epoch"] - best_row(history)["epoch"] == 2
 
 
-def test_on_epoch_may_end_it() -> None:
-    _, history = run(epochs=9, on_epoch=lambda row: row["epoch"] < 2)
+def test_it_may_be_stopped() -> None:
+    _, history = run(epochs=9, stop=lambda history: len(history) == 2)
     assert [row["epoch"] for row in history] == [1, 2]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("lr", [1e-3, 0.3])  # at the large one the best epoch is not the last
+def test_it_goes_on_after_any_epoch_to_the_same_bits(optimizer: str, lr: float) -> None:
+    checkpoints: list[Checkpoint] = []
+    whole, history = run(epochs=4, lr=lr, optimizer=optimizer, on_epoch=checkpoints.append)
+    assert [checkpoint.history for checkpoint in checkpoints] == [history[:n] for n in range(1, 5)]
+    for checkpoint in checkpoints:
+        later: list[Checkpoint] = []
+        resumed, again = run(
+            epochs=4, lr=lr, optimizer=optimizer, checkpoint=checkpoint, on_epoch=later.append
+        )
+        assert again == history
+        assert len(later) == 4 - len(checkpoint.history)
+        for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_after_the_last_epoch_there_is_nothing_to_do() -> None:
+    checkpoints: list[Checkpoint] = []
+    run(epochs=50, patience=2, lr=1e-9, optimizer="sgd", on_epoch=checkpoints.append)
+    later: list[Checkpoint] = []
+    options = {"checkpoint": checkpoints[-1], "on_epoch": later.append}
+    run(epochs=50, patience=2, lr=1e-9, optimizer="sgd", **options)
+    assert later == []
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:

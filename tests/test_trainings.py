@@ -43,10 +43,10 @@ def digits() -> Digits:
 def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> None:
     noise = Noise(0.5, 0.3, 0.05, 0.5)
     for result in (
-        train_autoencoder(digits, 3, 0.1, RECIPE, 1, ignore),
-        train_denoiser(digits, 3, 0.1, RECIPE, noise, 1, ignore),
-        train_vae(digits, 3, RECIPE, 1, ignore),
-        train_end_to_end(digits, 3, 0.1, 8, RECIPE, 1, ignore),
+        train_autoencoder(digits, 3, 0.1, RECIPE, 1, None, ignore),
+        train_denoiser(digits, 3, 0.1, RECIPE, noise, 1, None, ignore),
+        train_vae(digits, 3, RECIPE, 1, None, ignore),
+        train_end_to_end(digits, 3, 0.1, 8, RECIPE, 1, None, ignore),
     ):
         assert [row["epoch"] for row in result.history] == [1, 2]
         assert sum(w.size for w in result.weights.values()) == result.trainable_parameters
@@ -56,8 +56,8 @@ def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> No
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_a_frozen_encoder_stays_as_it_was(digits: Digits, pretrained: bool) -> None:
     given = arrays_of(Encoder(3, 0.0)) if pretrained else None
-    result = train_head(digits, 3, given, 8, RECIPE, 1, ignore)
-    again = train_head(digits, 3, given, 8, Recipe("adam", 0.01, 16, 1, 1), 1, ignore)
+    result = train_head(digits, 3, given, 8, RECIPE, 1, None, ignore)
+    again = train_head(digits, 3, given, 8, Recipe("adam", 0.01, 16, 1, 1), 1, None, ignore)
     kept = {k: v for k, v in result.weights.items() if k.startswith("encoder.")}
     for name, values in kept.items():
         np.testing.assert_array_equal(values, again.weights[name])
@@ -108,21 +108,34 @@ def test_a_collapse_is_told_and_started_again() -> None:
     said: list[Any] = []
     models = iter([Constant(), Constant(), Scaled()])
     recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
-    result = trained(lambda: next(models), task(), recipe, 1, said.append)
+    result = trained(lambda: next(models), task(), recipe, 1, None, said.append)
     assert result.attempt == 3
     notes = [event for event in said if isinstance(event, str)]
     assert [note[:27] for note in notes] == [f"collapsed in attempt {n} of 5" for n in (1, 2)]
 
 
+def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
+    events: list[Any] = []
+    models = iter([Constant(), Scaled()])
+    whole = trained(lambda: next(models), task(), recipe, 1, None, events.append)
+    checkpoints = [event for event in events if not isinstance(event, str)]
+    assert {checkpoint.attempt for checkpoint in checkpoints} == {1, 2}
+    for checkpoint in checkpoints:
+        models = iter([Constant(), Scaled()][checkpoint.attempt - 1 :])
+        again = trained(lambda models=models: next(models), task(), recipe, 1, checkpoint, ignore)
+        assert again == whole
+
+
 def test_too_many_collapses_end_the_training() -> None:
     recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
     with pytest.raises(CollapsedError, match=r"ignores its input after 5 attempts, lr 0\.1"):
-        trained(Constant, task(), recipe, 1, ignore)
+        trained(Constant, task(), recipe, 1, None, ignore)
 
 
 def test_a_short_budget_is_no_collapse() -> None:
     recipe = Recipe("sgd", 0.1, 16, epochs=2, patience=2)
-    assert trained(Constant, task(), recipe, 1, ignore).attempt == 1
+    assert trained(Constant, task(), recipe, 1, None, ignore).attempt == 1
 
 
 def test_the_constant_answers_cross_entropy(digits: Digits) -> None:

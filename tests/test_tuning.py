@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.design import Design
 from latent_digits.digits import Digits, constant_mse
@@ -133,6 +134,10 @@ def test_the_table_has_a_cell_for_every_column() -> None:
     assert rows[1]["epochs"] == 0
 
 
+def ignore(checkpoint: Checkpoint) -> None:
+    pass
+
+
 def digits() -> Digits:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
@@ -142,11 +147,13 @@ def digits() -> Digits:
 
 def test_a_real_trial_repeats_and_stops_at_its_bar() -> None:
     asked = Asked(3, 1, Design(4, "adam", 1e-3, 16, 0.1), (math.inf, 0.0, math.inf))
-    reports: list[dict] = []
-    one = run_trial(digits(), asked, 7, reports.append)
+    reports: list[Checkpoint] = []
+    one = run_trial(digits(), asked, 7, None, reports.append)
     assert one.state == "pruned"
-    assert [row["epoch"] for row in reports] == [1, 2]
-    assert one == run_trial(digits(), asked, 7, lambda row: None)
+    assert [len(checkpoint.history) for checkpoint in reports] == [1, 2]
+    assert one == run_trial(digits(), asked, 7, None, ignore)
+    for checkpoint in reports:
+        assert one == run_trial(digits(), asked, 7, checkpoint, ignore)
     assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
 
 
@@ -158,7 +165,7 @@ def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None
     two = Digits(train, np.zeros(512), val, np.zeros(64))
     bars = (math.inf,) * 10
     dead, live = (
-        run_trial(two, Asked(0, 0, Design(4, "adam", 1e-2, 16, p), bars), 7, lambda row: None)
+        run_trial(two, Asked(0, 0, Design(4, "adam", 1e-2, 16, p), bars), 7, None, ignore)
         for p in (1.0, 0.0)
     )
     assert dead.state == "collapsed"

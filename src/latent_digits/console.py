@@ -30,7 +30,7 @@ def run_stage(main: Callable[[], None]) -> None:
         say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted: nothing half-written was left; `dvc repro` starts this stage again.")
+        say("interrupted: `dvc repro` goes on after the last finished epochs and trials.")
         sys.exit(130)
 
 
@@ -53,6 +53,7 @@ class Board:
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
         self.printed: dict[str, float] = {}
+        self.before: dict[str, int] = {}
         self.progress = Progress(
             TextColumn("{task.fields[stage]} [bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -76,13 +77,22 @@ class Board:
     ) -> None:
         self.progress.stop()
 
-    def begin(self, name: str, total: int) -> None:
-        """Show `name` as work of `total` units that starts now."""
+    def begin(self, name: str, total: int, done: int = 0) -> None:
+        """Show `name` as work of `total` units that starts now, or goes on after `done` of them."""
+        self.before[name] = done
         self.started[name] = self.printed[name] = time.monotonic()
         self.tasks[name] = self.progress.add_task(
-            name, total=total, stage=self.stage, unit=self.unit, note="starting", left=""
+            name,
+            total=total,
+            completed=done,
+            stage=self.stage,
+            unit=self.unit,
+            note="starting",
+            left="",
         )
-        if not self.live:
+        if done:
+            say(f"{self.stage} {name}: going on after {self.unit} {done} of at most {total}")
+        elif not self.live:
             say(f"{self.stage} {name}: at most {total} {self.unit}s")
 
     def advance(self, name: str, done: int, total: int, note: str) -> None:
@@ -90,7 +100,8 @@ class Board:
         if name not in self.tasks:
             self.begin(name, total)
         elapsed = time.monotonic() - self.started[name]
-        left = f"at most {duration(elapsed / done * (total - done))} left" if done else ""
+        each = elapsed / max(1, done - self.before[name])
+        left = f"at most {duration(each * (total - done))} left" if done else ""
         self.progress.update(self.tasks[name], completed=done, total=total, note=note, left=left)
         due = done == total or time.monotonic() - self.printed[name] >= self.seconds
         if not self.live and due:

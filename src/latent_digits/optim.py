@@ -8,6 +8,7 @@ them equal to torch.optim.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,10 @@ class Adam:
         self.mean = torch.zeros_like(flat.values)
         self.square = torch.zeros_like(flat.values)
 
+    def vectors(self) -> dict[str, Tensor]:
+        """The moments, which steps change."""
+        return {"mean": self.mean, "square": self.square}
+
     def numbers(self, step: int, lr: float) -> list[float]:
         """What `update` needs at a step, counted from 1."""
         return [lr / (1 - BETA1**step), (1 - BETA2**step) ** 0.5]
@@ -85,6 +90,10 @@ class SGD:
 
     def __init__(self, flat: FlatParameters):
         self.flat = flat
+
+    def vectors(self) -> dict[str, Tensor]:
+        """Nothing: it has no memory."""
+        return {}
 
     def numbers(self, step: int, lr: float) -> list[float]:
         """What `update` needs at a step."""
@@ -131,7 +140,7 @@ class Average:
 class Descent:
     """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
 
-    Its state is `steps`, the number of steps taken, and the vectors of its parts.
+    `steps` is how many were taken.
     """
 
     def __init__(self, model: nn.Module, optimizer: str, lr: float):
@@ -152,6 +161,22 @@ class Descent:
         *of_optimizer, share = numbers
         self.optimizer.update(*of_optimizer)
         self.average.update(share)
+
+    def vectors(self) -> dict[str, Tensor]:
+        """What steps change, by name."""
+        of_optimizer = self.optimizer.vectors()
+        return {"values": self.flat.values, "average": self.average.values} | of_optimizer
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that the next step follows from, copied to the CPU."""
+        vectors = {name: vector.cpu().numpy().copy() for name, vector in self.vectors().items()}
+        return vectors | {"steps": np.array(self.steps)}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `state` gave."""
+        self.steps = int(state["steps"])
+        for name, vector in self.vectors().items():
+            vector.copy_(torch.from_numpy(state[name]))
 
 
 def warmup(step: int) -> float:

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import Board, UserError, losses, say
 from latent_digits.dataset import Dataset
 from latent_digits.digits import Digits
+from latent_digits.resuming import Resuming
 from latent_digits.storage import Row, write_csv
+from latent_digits.store import Store
 from latent_digits.tracking import StageRun
 from latent_digits.training import DivergedError, best_row
 from latent_digits.trainings import CollapsedError, Trained
 from latent_digits.weights import save_model
-from latent_digits.workers import local_workers
+from latent_digits.workers import CallError, side_by_side, workers
 
 
 class Training(NamedTuple):
@@ -27,28 +30,46 @@ class Training(NamedTuple):
 def run_trainings(
     stage: str, digits: Digits, trainings: Mapping[str, Training], run: StageRun
 ) -> dict[str, Trained]:
-    """Each training's result by its name. Raises UserError when one diverges."""
-    results: dict[str, Trained] = {}
+    """Each training's result by its name; trainings that were killed go on where they were.
 
-    def on_report(name: str, row: Row | str) -> None:
-        if isinstance(row, str):
-            say(f"{stage} {name}: {row}")
-            return
-        board.advance(name, int(row["epoch"]), trainings[name].epochs, losses(row))
-        run.metrics({name: without_epoch(row)}, step=int(row["epoch"]))
-
-    with local_workers(most=len(trainings)) as workers, Board(stage) as board:
-        shared = workers.share(digits)
-        calls = {name: (one.function, shared, *one.arguments) for name, one in trainings.items()}
+    Raises UserError when one diverges.
+    """
+    count = side_by_side(len(trainings))
+    with Store(stage, digits) as store, workers(count) as crew, Board(stage) as board:
+        saved = {
+            name: Resuming(store.slot(name, one.function, one.arguments))
+            for name, one in trainings.items()
+        }
         for name, training in trainings.items():
-            board.begin(name, training.epochs)
+            before = saved[name].latest
+            board.begin(name, training.epochs, done=len(before.history) if before else 0)
+
+        def on_report(name: str, event: Checkpoint | str) -> None:
+            if isinstance(event, str):
+                say(f"{stage} {name}: {event}")
+            elif saved[name].save(event):
+                row = event.history[-1]
+                epoch = int(row["epoch"])
+                board.advance(name, epoch, trainings[name].epochs, losses(row))
+                run.metrics({name: without_epoch(row)}, step=epoch)
+
+        shared = crew.share(digits)
+        calls = {
+            name: (one.function, shared, *one.arguments, saved[name].latest)
+            for name, one in trainings.items()
+        }
+        results: dict[str, Trained] = {}
         try:
-            for name, trained in workers.run(calls, on_report):
+            for name, trained in crew.run(calls, on_report):
                 results[name] = trained
                 best = best_row(trained.history)
                 board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
-        except (DivergedError, CollapsedError) as error:
-            raise UserError(f"{stage}: {error}; lower the learning rate in params.yaml.") from None
+        except CallError as failure:
+            if not isinstance(failure.__cause__, DivergedError | CollapsedError):
+                raise
+            sentence = f"{stage} {failure.name}: {failure.__cause__}"
+            raise UserError(f"{sentence}; lower the learning rate in params.yaml.") from None
+        store.keep(*trainings)
     return results
 
 

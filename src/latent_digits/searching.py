@@ -1,48 +1,85 @@
 """The search's trials, run by workers side by side, shown as they end and logged."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from latent_digits.console import Board
+from latent_digits.checkpoint import Checkpoint
+from latent_digits.console import Board, say
 from latent_digits.digits import Digits, constant_mse
 from latent_digits.params import TuneParams
+from latent_digits.resuming import Resuming
 from latent_digits.seeds import seed_for
+from latent_digits.storage import Row
+from latent_digits.store import Store
 from latent_digits.tracking import StageRun
 from latent_digits.tuning import Asked, Trial, run_trial, search
-from latent_digits.workers import local_workers
+from latent_digits.workers import side_by_side, workers
 
 
 def run_search(digits: Digits, params: TuneParams, seed: int, run: StageRun) -> list[Trial]:
-    """The table of trials, each trained by a worker."""
-    with local_workers(most=params.generation) as workers, Board("tune", unit="trial") as board:
-        shared = workers.share(digits)
+    """The table of trials, each trained by a worker; what a killed search had finished is kept."""
+    count = side_by_side(params.generation)
+    with Store("tune", digits) as store, workers(count) as crew, Board("tune", "trial") as board:
+        shared = crew.share(digits)
         board.begin("search", params.trials)
         done: list[Trial] = []
 
         def evaluate(generation: Sequence[Asked]) -> list[Trial]:
+            states = {str(asked.number): TrialState(store, asked, seed) for asked in generation}
+            ended = [state.result for state in states.values() if state.result]
+            for trial in ended:
+                show(trial)
+            if ended:
+                say(f"tune: {len(ended)} of trials {span(generation)} were finished before")
             calls = {
-                str(asked.number): (run_trial, shared, asked, seed_of(seed, asked))
-                for asked in generation
+                name: (run_trial, shared, state.asked, state.seed, state.resuming.latest)
+                for name, state in states.items()
+                if not state.result
             }
-            return [show(trial) for _, trial in workers.run(calls, ignore)]
+            for name, trial in crew.run(calls, lambda name, event: states[name].advance(event)):
+                states[name].finish(trial)
+                show(trial)
+                ended.append(trial)
+            return ended
 
-        def show(trial: Trial) -> Trial:
+        def show(trial: Trial) -> None:
             done.append(trial)
             best = min(done, key=lambda trial: trial.value)
             note = f"best val MSE {best.value:.5f} (trial {best.number})  last {trial.state}"
             board.advance("search", len(done), params.trials, note)
             if trial.val_mse:
                 run.metrics({"trial": {"val_mse": trial.value}}, step=trial.number)
-            return trial
 
         trials = search(evaluate, params, constant_mse(digits), seed)
         board.end("search", f"{len(trials)} trials")
+        store.keep(*(f"trial-{trial.number}" for trial in trials))
         return trials
 
 
-def seed_of(seed: int, asked: Asked) -> int:
-    return seed_for(seed, "trial", asked.number)
+class TrialState:
+    """What is stored of a trial: how far it came, then how it ended."""
+
+    def __init__(self, store: Store, asked: Asked, seed: int):
+        self.asked = asked
+        self.seed = seed_for(seed, "trial", asked.number)
+        name = f"trial-{asked.number}"
+        self.slot = store.slot(name, asked, self.seed)
+        self.resuming = Resuming(store.slot(f"{name}-epochs", asked, self.seed))
+        found = self.slot.load()
+        self.result = found and trial_of(asked, found[1])
+
+    def advance(self, checkpoint: Checkpoint) -> None:
+        self.resuming.save(checkpoint)
+
+    def finish(self, trial: Trial) -> None:
+        self.slot.save({}, {"state": trial.state, "val_mse": trial.val_mse})
+        self.resuming.slot.clear()
 
 
-def ignore(name: str, event: Any) -> None:
-    """Trials report each epoch; the board shows whole trials."""
+def trial_of(asked: Asked, about: Row) -> Trial:
+    """A stored trial; see `TrialState.finish`."""
+    number, generation, design, _ = asked
+    return Trial(number, generation, design, about["state"], tuple(about["val_mse"]))
+
+
+def span(generation: Sequence[Asked]) -> str:
+    return f"{generation[0].number} to {generation[-1].number}"

@@ -4,9 +4,9 @@ Nothing that varies from run to run (time, host, path) is written, so equal cont
 """
 
 import csv
+import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,15 +24,25 @@ Row = dict[str, Any]
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name when the block ends without an error."""
+    """A file to write beside `path` that takes its name when the block ends without an error.
+
+    It is on the disk before it has the name, so that even a power cut leaves the old file or the
+    new one. Raises UserError when the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    draft = Path(name)
+    draft = path.with_name(f".{path.name}.draft")  # fixed, so that a killed writer leaves one
     try:
         yield draft
-        draft.chmod(0o644)  # mkstemp made it private
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{path} cannot be written: {os.strerror(error.errno).lower()}. What was finished is "
+            "kept: free some space, and `dvc repro` goes on from there."
+        ) from None
     finally:
         draft.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.objectives import Objective, measure
 from latent_digits.optim import Descent, Number
 from latent_digits.pixels import as_input
@@ -51,15 +52,19 @@ def fit(
     recipe: Recipe,
     seed: int,
     corrupt: Callable[[Tensor], Tensor] | None = None,
-    on_epoch: Callable[[Row], Any] = lambda row: None,
+    stop: Callable[[list[Row]], bool] = lambda history: False,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Checkpoint], Any] = lambda checkpoint: None,
 ) -> list[Row]:
     """Train `model` and leave it with the averaged weights of its best validation epoch.
 
     Returns the history, a row an epoch: epoch, then train_* (over the epoch, while the weights
     move) and val_* (after it, of the averaged weights) for each of the objective's values.
-    `corrupt` is applied to each batch of training inputs. `on_epoch` gets each row; returning False
-    ends the training. Every epoch draws from a seed of its own. Raises DivergedError when a loss is
-    not finite.
+    `corrupt` is applied to each batch of training inputs. The training ends early when `stop` says
+    so of its history. Raises DivergedError when a loss is not finite.
+
+    `on_epoch` gets a checkpoint after each epoch; given one, the training goes on after it. Every
+    epoch draws from a seed of its own, so the result is the same to the bit.
     """
     device = train.inputs.device
     model.to(device)
@@ -68,8 +73,13 @@ def fit(
     flat, average = descent.flat, descent.average
 
     history: list[Row] = []
-    best_loss, best_epoch, best_values = math.inf, 0, flat.values.clone()
-    for epoch in range(1, recipe.epochs + 1):
+    best_values = flat.values.clone()
+    if checkpoint:
+        history += checkpoint.history
+        descent.restore(checkpoint.arrays)
+        best_values.copy_(torch.from_numpy(checkpoint.arrays["best"]))
+    while not (over(history, recipe) or stop(history)):
+        epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
         with average.in_place():
@@ -82,13 +92,19 @@ def fit(
                 f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
             )
         history.append(row)
-        if row["val_loss"] < best_loss:
-            best_loss, best_epoch = row["val_loss"], epoch
+        if best_row(history) is row:
             best_values.copy_(average.values)
-        if on_epoch(row) is False or epoch - best_epoch >= recipe.patience:
-            break
+        arrays = descent.state() | {"best": best_values.cpu().numpy().copy()}
+        on_epoch(Checkpoint(arrays, list(history)))
     flat.values.copy_(best_values)
     return history
+
+
+def over(history: list[Row], recipe: Recipe) -> bool:
+    """Whether all epochs are done, or the last `patience` of them brought nothing better."""
+    epoch = len(history)
+    best = best_row(history)["epoch"] if history else 0
+    return epoch >= recipe.epochs or epoch - best >= recipe.patience
 
 
 class Steps:

@@ -1,17 +1,20 @@
 """The study's trainings: which model is fitted to what, as calls that a worker can run.
 
 Each returns the weights of the best validation epoch and the history. A training's seed names its
-stage and variant; initial weights, batches, dropout, noise and sampling follow from it.
+stage and variant; initial weights, batches, dropout, noise and sampling follow from it. Given a
+checkpoint that it has reported, a training goes on after it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.corruption import Noise, corrupted
 from latent_digits.digits import (
     Digits,
@@ -40,7 +43,7 @@ from latent_digits.storage import Arrays
 from latent_digits.training import Pairs, Recipe, Row, best_row, fit, seeded
 from latent_digits.weights import arrays_of
 
-Report = Callable[[Any], Any]  # gets each epoch's row, and a sentence when a training collapsed
+Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and a sentence at a collapse
 ATTEMPTS = 5
 
 
@@ -58,12 +61,18 @@ class Trained:
 
 
 def train_autoencoder(
-    digits: Digits, latent_dim: int, dropout: float, recipe: Recipe, seed: int, report: Report
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
 ) -> Trained:
     """An autoencoder that reconstructs clean images."""
     train, val = images_of(digits)
     task = Task(reconstruction, Pairs(train, train), Pairs(val, val), constant_mse(digits))
-    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, report)
+    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, checkpoint, report)
 
 
 def train_denoiser(
@@ -73,24 +82,32 @@ def train_denoiser(
     recipe: Recipe,
     noise: Noise,
     seed: int,
+    checkpoint: Checkpoint | None,
     report: Report,
 ) -> Trained:
     """An autoencoder from noisy to clean images: new noise every epoch, one draw for validation."""
     train, val = images_of(digits)
     noisy_val = Pairs(corrupted(val, noise, seed_for(seed, "val-noise")), val)
     task = Task(reconstruction, Pairs(train, train), noisy_val, constant_mse(digits), noise)
-    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, report)
+    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, checkpoint, report)
 
 
 def train_vae(
-    digits: Digits, latent_dim: int, recipe: Recipe, seed: int, report: Report
+    digits: Digits,
+    latent_dim: int,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
 ) -> Trained:
     """A variational autoencoder."""
     train, val = images_of(digits)
     pixels = digits.val_images[0].size
     constant_loss = constant_mse(digits) * pixels  # and no KL
     task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), constant_loss)
-    return trained(lambda: VariationalAutoencoder(latent_dim), task, recipe, seed, report)
+    return trained(
+        lambda: VariationalAutoencoder(latent_dim), task, recipe, seed, checkpoint, report
+    )
 
 
 def train_head(
@@ -100,6 +117,7 @@ def train_head(
     hidden: int,
     recipe: Recipe,
     seed: int,
+    checkpoint: Checkpoint | None,
     report: Report,
 ) -> Trained:
     """A head on a frozen encoder: the one given, or without weights an untrained one.
@@ -120,7 +138,7 @@ def train_head(
     train = Pairs((latents - mean) / deviation, train_labels)
     val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
     task = Task(classification, train, val, constant_cross_entropy(digits))
-    head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, report)
+    head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, checkpoint, report)
     raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
     weights = {f"head.{name}": value for name, value in raw_head.items()}
     weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
@@ -143,6 +161,7 @@ def train_end_to_end(
     hidden: int,
     recipe: Recipe,
     seed: int,
+    checkpoint: Checkpoint | None,
     report: Report,
 ) -> Trained:
     """The same classifier with nothing frozen, from random weights."""
@@ -154,7 +173,7 @@ def train_end_to_end(
     def build() -> Classifier:
         return Classifier(Encoder(latent_dim, dropout), Head(latent_dim, hidden))
 
-    return trained(build, task, recipe, seed, report)
+    return trained(build, task, recipe, seed, checkpoint, report)
 
 
 @dataclass(frozen=True)
@@ -176,7 +195,12 @@ class CollapsedError(Exception):
 
 
 def trained(
-    build: Callable[[], nn.Module], task: Task, recipe: Recipe, seed: int, report: Report
+    build: Callable[[], nn.Module],
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
 ) -> Trained:
     """The result of `fit`, in a form that can be sent and stored.
 
@@ -185,17 +209,10 @@ def trained(
     after more epochs than its patience is started again from other weights, and the result says
     how often. Raises CollapsedError after ATTEMPTS of them.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
         model = seeded(attempt_seed, build)
-        history: list[Row] = []
-
-        def on_epoch(row: Row, history: list[Row] = history) -> bool:
-            history.append(row)
-            report(row)
-            return not collapsed(history, task, recipe)
-
-        fit(
+        history = fit(
             model,
             task.objective,
             task.train,
@@ -203,7 +220,9 @@ def trained(
             recipe,
             attempt_seed,
             task.corrupt,
-            on_epoch,
+            stop=partial(collapsed, task=task, recipe=recipe),
+            checkpoint=checkpoint if checkpoint and checkpoint.attempt == attempt else None,
+            on_epoch=partial(report_attempt, report, attempt),
         )
         if not collapsed(history, task, recipe):
             return Trained(arrays_of(model), history, parameter_count(model), attempt)
@@ -212,6 +231,10 @@ def trained(
             f"{best_row(history)['val_loss']:.4g}, a constant answer has {task.constant_loss:.4g}"
         )
     raise CollapsedError(f"the model ignores its input after {ATTEMPTS} attempts, lr {recipe.lr}")
+
+
+def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None:
+    report(replace(checkpoint, attempt=attempt))
 
 
 def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:

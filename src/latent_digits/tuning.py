@@ -10,6 +10,7 @@ Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import optuna
@@ -21,6 +22,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.design import Design
 from latent_digits.digits import Digits, constant_mse, images_of
@@ -138,18 +140,24 @@ def pruning_bars(
     return tuple(bars)
 
 
-def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], Any]) -> Trial:
+def run_trial(
+    digits: Digits,
+    asked: Asked,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[Checkpoint], Any],
+) -> Trial:
     """One trial: an autoencoder of the asked design, trained for as many epochs as there are bars.
 
-    A collapse is recorded, not tried again: a design that often collapses is a worse design.
+    A collapse is recorded, not tried again: a design that often collapses is a worse design. Given
+    a checkpoint that it has reported, the trial goes on after it.
     """
     number, generation, design, bars = asked
-    best: list[float] = []
+    best = best_so_far(checkpoint.history) if checkpoint else []
 
-    def on_epoch(row: Row) -> bool:
-        best.append(min([row["val_loss"], *best[-1:]]))
-        report({"epoch": len(best), "val_loss": best[-1]})
-        return best[-1] <= bars[len(best) - 1]
+    def on_epoch(checkpoint: Checkpoint) -> None:
+        best[:] = best_so_far(checkpoint.history)
+        report(checkpoint)
 
     train, val = images_of(digits)
     model = seeded(seed, lambda: Autoencoder(design.latent_dim, design.dropout))
@@ -162,6 +170,8 @@ def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], A
             Pairs(val, val),
             recipe,
             seed,
+            stop=lambda history: bool(history) and best[-1] > bars[len(history) - 1],
+            checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
     except DivergedError:
@@ -169,6 +179,11 @@ def run_trial(digits: Digits, asked: Asked, seed: int, report: Callable[[Row], A
     else:
         state = final_state(best, bars, constant_mse(digits))
     return Trial(number, generation, design, state, tuple(best))
+
+
+def best_so_far(history: Sequence[Row]) -> list[float]:
+    """The best validation loss up to each epoch."""
+    return list(accumulate((row["val_loss"] for row in history), min))
 
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:

@@ -1,30 +1,49 @@
-"""Worker processes for trainings and trials: a Dask cluster on this machine, a thread a worker.
+"""Worker processes for trainings and trials: this machine's, or those of any Dask scheduler.
 
 One thread a training is as fast as two for these networks, so work runs side by side instead.
-Results do not depend on the number of workers: every call is a pure function of its arguments.
+Results do not depend on the workers: every call is a pure function of its arguments, and is made
+again elsewhere when its worker dies.
 """
 
+import hashlib
 import logging
 import os
+import platform
 import queue
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import dask.config
 import torch
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, KilledWorker, LocalCluster, get_worker
+from distributed.client import FutureCancelledError
+from distributed.protocol.pickle import dumps, loads
 from distributed.utils import get_mp_context
 
-TOPIC = "progress"
+from latent_digits.console import UserError, say
+
 SETTINGS = {
     "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.logging.distributed": "critical",
     "distributed.comm.timeouts.connect": "60s",
+    "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
+    "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
+ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process, not to a thread
 Call = tuple[Any, ...]  # a function and its arguments, without the last one: `report`
+
+
+class CallError(Exception):
+    """A call's exception is the cause of this one; `name` is the call's."""
+
+    def __init__(self, name: str):
+        super().__init__(f"{name} failed in its worker")
+        self.name = name
 
 
 class Workers:
@@ -32,25 +51,38 @@ class Workers:
 
     def __init__(self, client: Client):
         self.client = client
+        self.shared: list[Any] = []
         self.events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        client.subscribe_topic(TOPIC, lambda event: self.events.put(event[1]))
+        self.topic = f"progress-{client.id}"
+        client.subscribe_topic(self.topic, lambda event: self.events.put(loads(event[1])))
 
     def share(self, value: Any) -> Any:
-        """`value` on every worker, sent once; pass the result as an argument in its place."""
-        return self.client.scatter(value, broadcast=True, hash=False)
+        """`value` on every worker; pass the result as an argument in its place.
+
+        It is the result of a call, not scattered: so it survives the loss of every worker.
+        """
+        self.shared.append(self.client.submit(same, value, pure=False))
+        return self.shared[-1]
 
     def run(
         self,
         calls: Mapping[str, Call],
-        on_report: Callable[[str, Any], None],
+        on_report: Callable[[str, Any], Any],
     ) -> Iterator[tuple[str, Any]]:
         """(name, result) of `function(*arguments, report)` for each call, as they finish.
 
         What a call gives to `report` reaches `on_report(name, …)` in this thread. The exception of
-        a call is raised here, and the calls not yet finished are given up.
+        a call is raised here as the cause of a CallError, and the calls not yet finished are given
+        up. Raises UserError when a call has cost several workers their life.
         """
+        if self.shared:
+            self.client.replicate(
+                self.shared
+            )  # to workers that came since; Dask moves work to data
         futures = {
-            name: self.client.submit(report_back, function, name, *arguments, pure=False)
+            name: self.client.submit(
+                report_back, self.topic, software(), function, name, *arguments, pure=False
+            )
             for name, (function, *arguments) in calls.items()
         }
         for name, future in futures.items():
@@ -65,10 +97,7 @@ class Workers:
                     on_report(name, event)
                     continue
                 waiting.remove(name)
-                result = futures[name].result()
-                if isinstance(result, Exception):
-                    raise result
-                yield name, result
+                yield name, result_of(name, event)
         finally:
             self.client.cancel([futures[name] for name in waiting])
 
@@ -76,49 +105,122 @@ class Workers:
         self.events.put((name, future))
 
 
-def report_back(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
-    """In a worker: `function` on one thread, its reports sent to whoever waits for `name`.
+def result_of(name: str, future: Any) -> Any:
+    """The result of a call that ended; see `Workers.run` for what is raised."""
+    try:
+        result = future.result()
+    except KilledWorker as error:
+        raise UserError(
+            f"{name} was given up: {error.allowed_failures + 1} workers died while they ran it. "
+            "Memory is the usual reason; what was finished is kept."
+        ) from None
+    except FutureCancelledError:
+        raise UserError(
+            f"{name} was lost with Dask's scheduler; what was finished is kept."
+        ) from None
+    except ImportError as error:
+        raise UserError(
+            f"a worker cannot run {name} ({error}); install the project there."
+        ) from None
+    if isinstance(result, UserError):
+        raise result
+    if isinstance(result, Exception):
+        raise CallError(name) from result
+    return result
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def report_back(
+    topic: str, expected: str, function: Callable[..., Any], name: str, *arguments: Any
+) -> Any:
+    """In a worker: `function` on one thread, its reports sent to whoever listens to `topic`.
 
     An exception is returned, since Dask would print it too; whoever waits raises it.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # a collapsing network makes denormals, at ten times the cost
     worker = get_worker()
-    try:
-        return function(*arguments, lambda event: worker.log_event(TOPIC, (name, event)))
-    except Exception as error:
-        error.add_note(f"in the worker that ran {name}:\n{traceback.format_exc()}")
-        return error
+    if software() != expected:
+        return UserError(f"worker {worker.address} has {software()}, this process {expected}.")
+    with ONE_AT_A_TIME:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(
+            True
+        )  # a collapsing network makes denormals, at ten times the cost
+        if torch.cuda.is_available() and isinstance(worker.name, int):
+            torch.cuda.set_device(worker.name % torch.cuda.device_count())
+        try:
+            return function(*arguments, lambda event: worker.log_event(topic, dumps((name, event))))
+        except Exception as error:
+            error.add_note(f"in the worker that ran {name}:\n{traceback.format_exc()}")
+            return error
+
+
+@cache
+def software() -> str:
+    """What must be equal for two machines to give the same results."""
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(path.read_bytes())
+    python, torch_version = platform.python_version(), torch.__version__
+    return f"Python {python}, torch {torch_version} and latent_digits {code.hexdigest()[:12]}"
+
+
+def side_by_side(most: int) -> int:
+    """How many workers this machine feeds: one a GPU, else one a core, but no more than `most`."""
+    return max(1, min(most, torch.cuda.device_count() or len(os.sched_getaffinity(0))))
 
 
 @contextmanager
-def local_workers(most: int) -> Iterator[Workers]:
-    """One worker a core, but no more than `most`, on loopback; they end with the block."""
-    count = max(1, min(most, len(os.sched_getaffinity(0))))
-    fork_from_one_import()
-    with (
-        dask.config.set(SETTINGS),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield Workers(client)
+def workers(count: int) -> Iterator[Workers]:
+    """`count` workers of this machine, on loopback, which end with the block.
+
+    If Dask's configuration names a scheduler (DASK_SCHEDULER_ADDRESS), its workers instead, however
+    many these are.
+    """
+    with dask.config.set(SETTINGS):
+        if address := dask.config.get("scheduler-address", None):
+            with connected(address) as client:
+                yield Workers(client)
+            return
+        fork_from_one_import()
+        with (
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield Workers(client)
+
+
+def connected(address: str) -> Client:
+    """A client of the scheduler at `address`. Raises UserError when none answers."""
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {address} ({error}); start `dask scheduler` there, or "
+            "unset DASK_SCHEDULER_ADDRESS to work on this machine."
+        ) from None
+    if not client.scheduler_info()["workers"]:
+        say(f"the scheduler at {address} has no worker yet; waiting for one.")
+    return client
 
 
 def fork_from_one_import() -> None:
     """Let workers be forks of a process that has imported torch, the slowest part, once."""
     # Freed memory stays with the process: a step's tensors are as large as the step's before, and
-    # giving them back costs 250 page faults a step.
+    # giving them back costs 250 page faults a step. In huge pages a step takes a tenth less.
     os.environ.update(
+        GLIBC_TUNABLES="glibc.malloc.hugetlb=1",
         MALLOC_MMAP_THRESHOLD_="1000000000",
         MALLOC_TRIM_THRESHOLD_="1000000000",
         MALLOC_TOP_PAD_="67108864",
     )
-    with dask.config.set(SETTINGS):
-        get_mp_context().set_forkserver_preload(["latent_digits.training"])
+    get_mp_context().set_forkserver_preload(["latent_digits.training"])
