@@ -15,7 +15,7 @@ from latent_digits.pixels import as_input
 Values = dict[str, Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor], Values]
 
-EVAL_BATCH = 1000  # images; larger ones fall out of the cache and are slower
+EVAL_BATCH = 200  # images; larger ones fall out of the cache and are slower
 
 
 def reconstruction(model: nn.Module, x: Tensor, target: Tensor) -> Values:

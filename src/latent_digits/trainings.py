@@ -134,7 +134,8 @@ def train_head(
     encoder.to(train_images.device)
     latents = features(encoder, train_images)
     mean, deviation = latents.mean(0), latents.std(0)
-    deviation[deviation == 0] = 1.0  # a latent that never changes
+    # A latent that hardly changes: scaled up, and back down in the head, it would be all rounding.
+    deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
     train = Pairs((latents - mean) / deviation, train_labels)
     val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
     task = Task(classification, train, val, constant_cross_entropy(digits))
