@@ -127,8 +127,8 @@ def pruning_bars(
     A trial goes on while it beats the mean image and, once there are `pruning_peers` complete
     trials, while it is no worse than the worst of the best `pruning_peers` was at the same epoch.
     The bar gets stricter with the search: a median hardly prunes once TPE has found the good
-    region, since most new trials beat most old ones. Infinite before the end of the warm-up, and at the last
-    epoch, where there is nothing left to save.
+    region, since most new trials beat most old ones. Infinite before the end of the warm-up, and at
+    the last epoch, where there is nothing left to save.
     """
     complete = [trial for trial in trials if trial.state == COMPLETE]
     best = sorted(complete, key=lambda trial: trial.value)[: params.pruning_peers]
