@@ -35,10 +35,15 @@ def test_kl_by_hand_and_against_torch() -> None:
         0.5 * (4 + 1 - 1 - math.log(4))
     )
     torch.manual_seed(0)
-    mu, log_var = torch.randn(5, 7), torch.randn(5, 7)
+    mu, log_var = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7, requires_grad=True)
     normal = torch.distributions.Normal
     theirs = torch.distributions.kl_divergence(normal(mu, (log_var / 2).exp()), normal(0.0, 1.0))
-    torch.testing.assert_close(losses.kl_divergence(mu, log_var), theirs.sum(1))
+    ours = losses.kl_divergence(mu, log_var)
+    torch.testing.assert_close(ours, theirs.sum(1))
+    weights = torch.rand(5)
+    expected = torch.autograd.grad(theirs.sum(1) @ weights, (mu, log_var))
+    actual = torch.autograd.grad(ours @ weights, (mu, log_var))
+    torch.testing.assert_close(actual, expected)
 
 
 def test_classification() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from latent_digits.draws import draw_like
 from latent_digits.losses import mean_squared_error
 from latent_digits.models import (
     Autoencoder,
@@ -11,6 +12,7 @@ from latent_digits.models import (
     Decoder,
     Encoder,
     Head,
+    Sample,
     VariationalAutoencoder,
     parameter_count,
 )
@@ -75,3 +77,17 @@ def test_eval_mode_repeats_and_a_vae_samples() -> None:
     assert torch.equal(model(x), model(x))
     vae = VariationalAutoencoder(4).eval()
     assert not torch.equal(vae(x)[0], vae(x)[0])
+
+
+def test_a_sample_has_the_reparametrized_gradient() -> None:
+    mu, log_var = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    torch.manual_seed(1)
+    z = Sample.apply(mu, log_var)
+    torch.manual_seed(1)
+    noise = draw_like(torch.randn, mu)
+    expected = mu + noise * torch.exp(0.5 * log_var)
+    torch.testing.assert_close(z, expected)
+    weights = torch.rand(4, 3)
+    pairs = [((one * weights).sum(), (mu, log_var)) for one in (z, expected)]
+    actual, wanted = (torch.autograd.grad(*pair) for pair in pairs)
+    torch.testing.assert_close(actual, wanted)

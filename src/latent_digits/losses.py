@@ -51,7 +51,24 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
     Kingma & Welling 2014, appendix B.
     """
-    return -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum(1)
+    return KLDivergence.apply(mu, log_var)
+
+
+class KLDivergence(torch.autograd.Function):
+    """`kl_divergence` with its derivative, in a third of the operations that autograd takes."""
+
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
+        variance_minus_1 = log_var.expm1()
+        ctx.save_for_backward(mu, variance_minus_1)
+        return torch.addcmul(variance_minus_1 - log_var, mu, mu).sum(1).mul_(0.5)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        mu, variance_minus_1 = ctx.saved_tensors
+        gradient = gradients[0][:, None]
+        return mu * gradient, variance_minus_1 * (0.5 * gradient)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -4,8 +4,11 @@ Models return tensors and compute no loss. Chains of layers run as one, with act
 between them: see `latent_digits.stack`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from latent_digits.convolutions import Conv2d, ConvTranspose2d
 from latent_digits.draws import draw_like
@@ -88,9 +91,24 @@ class VariationalAutoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mu, log_var = self.encode(x)
-        # The reparametrization trick
-        z = mu + draw_like(torch.randn, mu) * torch.exp(0.5 * log_var)
-        return self.decoder(z), mu, log_var
+        return self.decoder(Sample.apply(mu, log_var)), mu, log_var
+
+
+class Sample(torch.autograd.Function):
+    """A draw from N(mu, exp(log_var)), with its derivative: the reparametrization trick."""
+
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
+        deviation = log_var.mul(0.5).exp_()
+        offset = draw_like(torch.randn, mu).mul_(deviation)
+        ctx.save_for_backward(offset)
+        return mu + offset
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        (offset,) = ctx.saved_tensors
+        return gradients[0], gradients[0] * offset * 0.5
 
 
 class Head(Stack):
