@@ -29,9 +29,9 @@ class Checkpoint:
 
 
 def state_of(**parts: object) -> Arrays:
-    """What each part carries from step to step, by `part.name`, copied to the CPU."""
+    """What each part carries from step to step, by `part.name`: vectors, on the CPU, copied."""
     return {
-        f"{part}.{name}": torch.as_tensor(vars(owner)[name]).cpu().numpy().copy()
+        f"{part}.{name}": torch.as_tensor(vars(owner)[name]).reshape(-1).cpu().numpy().copy()
         for part, owner in parts.items()
         for name in CARRIED
         if name in vars(owner)
