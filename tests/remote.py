@@ -1,7 +1,15 @@
-"""Functions that test_workers.py sends to worker processes: they must be importable there."""
+"""Functions that tests send to worker processes: they must be importable there."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from latent_digits.checkpoint import Checkpoint
+from latent_digits.digits import Digits
+from latent_digits.tuning import Asked, Trial, run_trial
 
 
 def double(value: Any, report: Callable[[Any], None]) -> Any:
@@ -11,3 +19,40 @@ def double(value: Any, report: Callable[[Any], None]) -> Any:
 
 def fail(report: Callable[[Any], None]) -> None:
     raise ZeroDivisionError("as asked")
+
+
+def dying(marker: Path, value: Any, report: Callable[[Any], None]) -> Any:
+    """`value`, but the first time the worker process is killed before it is returned."""
+    report("alive")
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def deadly(report: Callable[[Any], None]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_trial(
+    marker: Path, digits: Digits, asked: Asked, seed: int, checkpoint: Any, report: Any
+) -> Trial:
+    """A real trial, but trial 1's worker is killed after its second epoch, the first time."""
+
+    def on_epoch(checkpoint: Checkpoint) -> None:
+        report(checkpoint)
+        if asked.number == 1 and len(checkpoint.history) == 2 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return run_trial(digits, asked, seed, checkpoint, on_epoch)
+
+
+def sums(shared: Any, report: Callable[[Any], None]) -> int:
+    return sum(shared)
+
+
+def where(shared: Any, report: Callable[[Any], None]) -> int:
+    """The process that it runs in; a second passes."""
+    time.sleep(1)
+    return os.getpid()

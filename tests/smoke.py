@@ -33,8 +33,8 @@ BUDGETS: dict[str, Any] = {
 }
 
 
-def scratch_copy(folder: Path) -> Path:
-    """A copy of the project in `folder`, with the budgets of a smoke test."""
+def scratch_copy(folder: Path, budgets: dict[str, Any] = BUDGETS) -> Path:
+    """A copy of the project in `folder`, with small budgets."""
     for name in COPIED:
         source, target = PROJECT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def scratch_copy(folder: Path) -> Path:
         else:
             shutil.copy(source, target)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, BUDGETS)))
+    (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, budgets)))
     for arguments in (["init", "--no-scm"], ["config", "core.analytics", "false"]):
         dvc(folder, *arguments)
     dvc(folder, "cache", "dir", str(folder / "cache"))
@@ -53,7 +53,7 @@ def scratch_copy(folder: Path) -> Path:
 def merged(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`params` with the leaves of `changes` in their places."""
     return params | {
-        key: merged(params[key], value) if isinstance(value, dict) else value
+        key: merged(params.get(key, {}), value) if isinstance(value, dict) else value
         for key, value in changes.items()
     }
 

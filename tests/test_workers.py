@@ -1,11 +1,19 @@
 """Workers: reports arrive, exceptions come back whole, one import of torch serves all."""
 
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dask import config
 
-from latent_digits.workers import CallError, workers
-from remote import double, fail
+from latent_digits.console import UserError
+from latent_digits.workers import SETTINGS, CallError, workers
+from remote import deadly, double, dying, fail, sums, where
 
 
 def test_results_reports_and_exceptions() -> None:
@@ -23,3 +31,69 @@ def test_results_reports_and_exceptions() -> None:
         assert "in the worker that ran c" in cause.__notes__[0]
         again = dict(crew.run({"d": (double, 2)}, lambda name, event: None))
         assert again == {"d": 4}
+
+
+def test_the_work_of_a_worker_that_dies_is_done_again(tmp_path: Path) -> None:
+    with workers(1) as crew:  # its data die with it
+        shared = crew.share([1, 2, 3])
+        calls = {"a": (dying, tmp_path / "marker", shared), "b": (sums, shared)}
+        assert dict(crew.run(calls, ignore)) == {"a": [1, 2, 3], "b": 6}
+
+
+def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "distributed.scheduler.allowed-failures", 1)
+    with workers(1) as crew, pytest.raises(UserError, match="a was given up: 2 workers died"):
+        list(crew.run({"a": (deadly,)}, ignore))
+
+
+def test_the_workers_of_a_scheduler_elsewhere() -> None:
+    """With the ordinary commands: one worker from the start, another later."""
+    dask = [sys.executable, "-m", "dask"]
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> None:
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            process = subprocess.Popen(
+                [*dask, *arguments], env=environment, stderr=subprocess.DEVNULL
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        port = address.rpartition(":")[2]
+        start("scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", ":0")
+        start("worker", address, "--nthreads", "1")
+        with config.set({"scheduler-address": address}), workers(7) as crew:
+            shared = crew.share([1, 2, 3])
+            assert dict(crew.run({"a": (sums, shared)}, ignore)) == {"a": 6}
+            start("worker", address, "--nthreads", "1")
+            crew.client.wait_for_workers(2, timeout=60)
+            calls = {str(n): (where, shared) for n in range(4)}
+            found = dict(crew.run(calls, ignore))
+            assert len(set(found.values())) == 2  # both worked
+
+
+def test_a_worker_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with workers(1) as crew:
+        monkeypatch.setattr("latent_digits.workers.software", lambda: "Python 2")
+        with pytest.raises(
+            UserError, match=r"worker tcp://.* has Python 3.*, this process Python 2"
+        ):
+            list(crew.run({"a": (double, 1)}, ignore))
+
+
+def test_no_scheduler_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "distributed.comm.timeouts.connect", "1 s")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with config.set({"scheduler-address": address}), pytest.raises(UserError) as error:
+        workers(1).__enter__()
+    assert str(error.value).startswith(f"no Dask scheduler answers at {address} (")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def ignore(name: str, event: Any) -> None:
+    pass

@@ -170,11 +170,11 @@ class Descent:
     def state(self) -> dict[str, np.ndarray]:
         """All that the next step follows from, copied to the CPU."""
         vectors = {name: vector.cpu().numpy().copy() for name, vector in self.vectors().items()}
-        return vectors | {"steps": np.array(self.steps)}
+        return vectors | {"steps": np.array([self.steps])}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` gave."""
-        self.steps = int(state["steps"])
+        self.steps = int(state["steps"][0])
         for name, vector in self.vectors().items():
             vector.copy_(torch.from_numpy(state[name]))
 

@@ -30,7 +30,7 @@ from latent_digits.console import UserError, say
 SETTINGS = {
     "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.logging.distributed": "critical",
-    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.connect": "60 s",
     "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
@@ -202,7 +202,7 @@ def workers(count: int) -> Iterator[Workers]:
 def connected(address: str) -> Client:
     """A client of the scheduler at `address`. Raises UserError when none answers."""
     try:
-        client = Client(address, timeout=20)
+        client = Client(address)
     except (OSError, ValueError) as error:
         raise UserError(
             f"no Dask scheduler answers at {address} ({error}); start `dask scheduler` there, or "
