@@ -166,6 +166,15 @@ def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: 
     assert "the loss is not finite" not in mended.data.tags["mlflow.note.content"]
 
 
+def test_a_killed_stage_is_so_when_the_next_one_runs(first: Notebook) -> None:
+    killed = PARAMS | {"finetune": {"lr": -1}}
+    first.repro(killed, succeeds=False)
+    assert first.new_stages() == {"finetune": "KILLED"}
+    assert first.study().info.status == "KILLED"
+    first.repro(PARAMS | {"finetune": {"lr": 0.5}})
+    assert first.new_stages() == dict.fromkeys(["finetune", "evaluate", "plot"], "FINISHED")
+
+
 def test_new_code_is_a_new_state(first: Notebook) -> None:
     first.repro(PARAMS)
     (first.folder / "code.txt").write_text("version 2")

@@ -14,6 +14,7 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    for talkative in ("mlflow", "urllib3.connectionpool"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(tracking_uri())
     return MlflowClient()

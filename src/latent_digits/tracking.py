@@ -38,7 +38,7 @@ class StageRun:
         self.stage = stage
         self.study = read_study(workspace())
         settings = self.study.params.get("tracking", {})
-        require_server(settings.get("required", False))
+        self.warned = not server_answers(settings.get("required", False))
         self.dependencies = self.study.digests(self.study.dependencies(stage))
         about = stage_entry(self.study, stage, parameters, self.dependencies)
         self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
@@ -103,7 +103,7 @@ class StageRun:
 
     def write(self) -> None:
         """In the writer's thread: send what is noted; after a failure, try again now and then."""
-        sender, said = None, False
+        sender = None
         while True:
             self.noted.wait()
             self.noted.clear()
@@ -114,9 +114,9 @@ class StageRun:
                 if last:
                     self.journal.remove()
             except Exception as error:
-                if not said:
+                if not self.warned:
                     say(f"mlflow: {one_line(error)}; {LATER}")
-                said = True
+                self.warned = True
                 if not last:
                     self.ended.wait(RETRY_SECONDS)
                     self.noted.set()
@@ -158,22 +158,24 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     run.end("FINISHED")
 
 
-def require_server(required: bool) -> None:
-    """Say that the tracking server does not answer, before any epoch is spent.
+def server_answers(required: bool) -> bool:
+    """Whether the tracking server is there; if not, that is said before any epoch is spent.
 
     Raises UserError where the parameter `tracking.required` asks to stop then.
     """
     address = tracking_uri()
     if not address.startswith(("http://", "https://")):
-        return
+        return True
     try:
         urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()  # noqa: S310
     except urllib.error.HTTPError:
-        return  # an answer, if only that one must log in
+        return True  # an answer, if only that one must log in
     except OSError as error:
-        missing = f"{address} does not answer ({one_line(error)})"
+        missing = f"mlflow: {address} does not answer ({one_line(error)})"
         if required:
             raise UserError(
-                f"mlflow: {missing}; start it, or set tracking.required: false in params.yaml."
+                f"{missing}; start it, or set tracking.required: false in params.yaml."
             ) from None
-        say(f"mlflow: {missing}; {LATER}")
+        say(f"{missing}; {LATER}")
+        return False
+    return True
