@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from latent_digits.provenance import commit_of, digest, locked, read_study
+from latent_digits.provenance import digest, locked, read_study
 from smoke import PROJECT
 from toy import PARAMS, toy_project
 
@@ -82,19 +82,19 @@ def entry(stage: str, deps: dict, params: dict, outs: dict) -> dict:
 
 def test_a_tree_is_dirty_by_anything_but_outputs(tmp_path: Path) -> None:
     project = toy_project(tmp_path)
-    assert commit_of(project, []) == ("", False)
+    assert read_study(project).commit == ("", False)
     identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "all"]):
         subprocess.run(["git", *command], cwd=project, check=True)
-    commit, dirty = commit_of(project, ["data"])
+    commit, dirty = read_study(project).commit
     assert len(commit) == 40
     assert not dirty
     (project / "data").mkdir()
     (project / "data/model.txt").write_text("an output")
     (project / "dvc.lock").write_text("stages:")
-    assert commit_of(project, ["data"]) == (commit, False)
+    assert read_study(project).commit == (commit, False)
     (project / "code.txt").write_text("version 2")
-    assert commit_of(project, ["data"]) == (commit, True)
+    assert read_study(project).commit == (commit, True)
 
 
 def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:

@@ -33,7 +33,12 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    study = {"state": tmp_path.name, "stages": ["tune"], "params": {"seed": 1}}
+    study = {
+        "state": tmp_path.name,
+        "tags": {"study": tmp_path.name},
+        "stages": ["tune"],
+        "params": {"seed": 1},
+    }
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
     return begin_journal(tmp_path, "tune", study=study, stage=stage)
 

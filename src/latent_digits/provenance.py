@@ -81,6 +81,16 @@ class Study:
         }
         return digest_of(facts)
 
+    @cached_property
+    def commit(self) -> tuple[str, bool]:
+        """The commit, and whether anything but outputs and `dvc.lock` differs from it.
+
+        (These change while stages run.) Nothing and False outside of git.
+        """
+        commit = git(self.folder, "rev-parse", "HEAD")
+        apart = [f":(exclude){path}" for path in (*self.makers, "dvc.lock")]
+        return commit, bool(commit and git(self.folder, "status", "--porcelain", "--", ".", *apart))
+
     def made(self, just_made: Mapping[str, Digests]) -> dict[str, Digests]:
         """The outputs of each stage that is done in this state, by `dvc.lock`.
 
@@ -141,16 +151,6 @@ def digest_of(value: Any) -> str:
 
 def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def commit_of(folder: Path, outputs: list[str]) -> tuple[str, bool]:
-    """The commit, and whether anything but `outputs` and `dvc.lock` differs from it.
-
-    (What the stages write changes while they run.) Nothing and False outside of git.
-    """
-    apart = [f":(exclude){path}" for path in (*outputs, "dvc.lock")]
-    commit = git(folder, "rev-parse", "HEAD")
-    return commit, bool(commit and git(folder, "status", "--porcelain", "--", ".", *apart))
 
 
 def git(folder: Path, *arguments: str) -> str:

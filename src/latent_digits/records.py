@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import safe_open
 
 from latent_digits.journal import Entry
-from latent_digits.provenance import Digests, Study, commit_of, digest, flatten
+from latent_digits.provenance import Digests, Study, digest, flatten
 from latent_digits.storage import read_csv, read_tensors
 
 HISTORIES = Path("reports/histories")
@@ -24,6 +24,7 @@ def study_entry(study: Study) -> Entry:
     parameters = {k: v for stage in study.stages for k, v in study.parameters(stage).items()}
     return {
         "state": study.state,
+        "tags": {"study": study.state, "mlflow.source.name": "dvc.yaml"} | commit_tags(study),
         "stages": list(study.stages),
         "params": dict(flatten(parameters)),
     }
@@ -33,17 +34,15 @@ def stage_entry(
     study: Study, stage: str, parameters: Mapping[str, Any], dependencies: Digests
 ) -> Entry:
     """Where a stage's run comes from: commit, command, machine, every dependency's digest."""
-    commit, dirty = commit_of(study.folder, list(study.makers))
     tags = {
         "stage": stage,
         "host": f"{socket.gethostname()}, process {os.getpid()}",
         "mlflow.source.name": sys.argv[0],
-        "mlflow.source.git.commit": commit,
-        "git.dirty": str(dirty).lower(),
-    } | {f"dep.{path}": md5 for path, md5 in dependencies.items()}
+    }
+    read = {f"dep.{path}": md5 for path, md5 in dependencies.items()}
     return {
         "stage": stage,
-        "tags": tags,
+        "tags": tags | commit_tags(study) | read,
         "params": dict(flatten(parameters)),
         "datasets": [
             dataset(study.folder / path, path, md5)
@@ -51,6 +50,11 @@ def stage_entry(
             if path.startswith(SPLIT)
         ],
     }
+
+
+def commit_tags(study: Study) -> dict[str, str]:
+    commit, dirty = study.commit
+    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
 
 
 def dataset(file: Path, path: str, md5: str) -> Entry:

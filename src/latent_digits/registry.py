@@ -41,9 +41,11 @@ def new_version(
     facts: Mapping[str, Any],
 ) -> ModelVersion:
     """Store a model that needs no pickle: weights as safetensors, and the package at `code`."""
+    experiment = client.get_run(run_id).info.experiment_id
+    begun = client.create_logged_model(experiment, facts["name"], source_run_id=run_id)
     logged = Model.log(
         artifact_path=None,
-        name=facts["name"],
+        model_id=begun.model_id,
         flavor=mlflow.pyfunc,
         run_id=run_id,
         python_model=str(code / "served.py"),

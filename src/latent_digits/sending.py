@@ -36,6 +36,7 @@ from latent_digits.storage import read_json
 
 EXPERIMENT = "latent-digits"
 TRIALS = f"{EXPERIMENT} trials"
+OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for agents
 # A server's verdict on one entry; everything else that goes wrong may be mended by waiting.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
@@ -58,7 +59,7 @@ class Sender:
             return found.experiment_id
         local = tracking_uri().startswith("sqlite:")
         location = (home() / "mlartifacts").as_uri() if local else None
-        return self.client.create_experiment(name, artifact_location=location)
+        return self.client.create_experiment(name, location, OPENS_AS_TABLE)
 
     def send_left_behind(self) -> None:
         """Send what earlier processes could not, in their order. One that died is KILLED."""
@@ -89,7 +90,7 @@ class Sender:
         """The run of a state of the study, made by whichever process comes first."""
         state = entry["state"]
         run = self.find(self.experiment, study=state) or self.client.create_run(
-            self.experiment, entry["time"], {"study": state}, f"study {state[:7]}"
+            self.experiment, entry["time"], entry["tags"], f"study {state[:7]}"
         )
         journal.ids["study"] = journal.ids["run"] = run.info.run_id
         self.log_params(run.info.run_id, entry["params"])
