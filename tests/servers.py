@@ -54,11 +54,15 @@ class Server:
         self.process.wait()
 
 
-def tracking_server(folder: Path) -> Server:
-    """A tracking server on SQLite, not started yet."""
-    store = f"sqlite:///{folder / 'server.db'}"
-    artifacts = ("--artifacts-destination", str(folder / "artifacts"))
-    return Server(folder, "server", "--backend-store-uri", store, *artifacts, "--workers", "1")
+class TrackingServer(Server):
+    """A tracking server on the SQLite file `store`, not started yet."""
+
+    def __init__(self, folder: Path):
+        self.store = f"sqlite:///{folder / 'server.db'}"
+        artifacts = ("--artifacts-destination", str(folder / "artifacts"))
+        super().__init__(
+            folder, "server", "--backend-store-uri", self.store, *artifacts, "--workers", "1"
+        )
 
 
 def model_server(folder: Path, model: str, tracking_uri: str) -> Server:

@@ -12,7 +12,7 @@ import yaml
 from latent_digits import tracking
 from latent_digits.console import UserError
 from latent_digits.tracking import StageRun, server_answers, stage_run
-from servers import Server, tracking_server
+from servers import TrackingServer
 from toy import PARAMS, toy_project
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -140,15 +140,15 @@ def test_a_file_that_cannot_be_kept_is_said_and_stops_nothing(
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = tracking_server(tmp_path_factory.mktemp("server"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    server = TrackingServer(tmp_path_factory.mktemp("server"))
     server.start()
     yield server
     server.kill()
 
 
 def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
-    project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], server: Server
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], server: TrackingServer
 ) -> None:
     from latent_digits.sending import main as sync
 
