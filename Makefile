@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro test smoke ui bench growth check format lock
+.PHONY: help repro test smoke ui sync bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -14,6 +14,7 @@ help:  ## show this list
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
 	@python -m latent_digits.params
 	dvc repro
+	@python -m latent_digits.sending || true  # its server may be away; the results are here
 
 test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 	python -m pytest
@@ -23,6 +24,9 @@ smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 
 ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+
+sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
+	python -m latent_digits.sending
 
 bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python -r benchmarks/requirements.lock

@@ -23,6 +23,7 @@ from safetensors import safe_open
 from torch.utils.flop_counter import FlopCounterMode
 
 from latent_digits.console import UserError, run_stage, say
+from latent_digits.workers import ALLOCATOR
 from peers import BATCH, loss_of, plain_model
 
 HERE = Path(__file__).resolve().parent
@@ -38,11 +39,6 @@ WAYS = {
     "plain PyTorch": ("plain", 1, 0),
     "plain PyTorch, side by side": ("plain", 2, 1),
     "this project": ("ours", 2, 1),
-}
-MALLOC = {  # for every way, as `latent_digits.workers` starts its processes
-    "MALLOC_MMAP_THRESHOLD_": "1000000000",
-    "MALLOC_TRIM_THRESHOLD_": "1000000000",
-    "MALLOC_TOP_PAD_": "67108864",
 }
 Round = dict[str, Any]
 
@@ -64,7 +60,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | MALLOC,
+            env=os.environ | ALLOCATOR,
         )
 
     def ask(self) -> None:

@@ -25,8 +25,12 @@ METRICS = (
     *("classifier_end_to_end.test_accuracy", "ae.davies_bouldin", "vae.davies_bouldin"),
 )
 # These can stop a stage but not change what it writes, so that a new log line retrains nothing:
-# params returns what the file says or refuses it; console and tracking return nothing of use.
-OBSERVERS = {"params", "console", "tracking"}
+# params returns what the file says or refuses it; console and tracking return nothing of use, and
+# the others are read by tracking and by commands alone.
+READ_BY_TRACKING = {"addresses", "journal", "machine", "provenance", "records", "sending"}
+READ_BY_SENDING = {"page", "registry", "server"}
+COMMANDS = {"lineage", "served"}  # MLflow runs the second
+OBSERVERS = {"params", "console", "tracking"} | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
 
 
 def imported(path: Path) -> set[str]:
@@ -86,10 +90,19 @@ def test_every_read_file_is_written_by_an_earlier_stage() -> None:
         written |= outputs_of(name)
 
 
+def test_stages_know_no_observer_but_tracking() -> None:
+    """So the others can return to a stage only what tracking does: nothing that it could write."""
+    watched = OBSERVERS - {"params", "console", "tracking"}
+    stages = {path.stem: imported(path) for path in (PROJECT / "stages").glob("*.py")}
+    library = {path.stem: imported(path) for path in SOURCE.glob("*.py")}
+    importers = {name for name, modules in (stages | library).items() if modules & watched}
+    assert importers <= OBSERVERS
+
+
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("mlflow", {"tracking"}),
+        ("mlflow", {"sending", "server", "registry", "served", "lineage", "machine"}),
         ("optuna", {"tuning"}),
         ("distributed", {"workers"}),
         ("matplotlib", {"figures"}),
@@ -146,17 +159,19 @@ def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
         final = re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", final)
         allowed = outputs_of(stage)
         if mode == "r":
+            # Tracking notes which code there is: all of it, by its digests.
+            code = {one for each in STAGES.values() for one in each["deps"] if one.startswith("s")}
             observers = {f"src/latent_digits/{module}.py" for module in (*OBSERVERS, "__init__")}
-            allowed |= set(STAGES[stage]["deps"]) | observers | {"params.yaml", "dvc.yaml"}
+            project = {"params.yaml", "dvc.yaml", "dvc.lock"}
+            allowed |= set(STAGES[stage]["deps"]) | observers | code | project
         assert final in allowed or str(Path(final).parent) in allowed, (stage, mode, name)
 
 
 def is_aside(name: str) -> bool:
     """Whether a file belongs to MLflow or is Numba's compiled code, not the study's."""
     compiled = "src/latent_digits/__pycache__"  # the folder itself too, to see if it is writable
-    return name == compiled or name.startswith(
-        ("mlartifacts/", "mlflow.db", f"{compiled}/kernels.")
-    )
+    mlflow = ("mlartifacts/", "mlflow.db", "mlflow-unsent/")
+    return name == compiled or name.startswith((*mlflow, f"{compiled}/kernels."))
 
 
 def is_state(stage: str, name: str) -> bool:

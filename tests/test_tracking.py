@@ -1,12 +1,19 @@
-"""A stage's run in a real MLflow data base, and how it ends."""
+"""A stage's run in a real MLflow data base, how it ends, and what a dying server changes."""
 
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from latent_digits import tracking
 from latent_digits.console import UserError
-from latent_digits.tracking import EXPERIMENT, StageRun, stage_run
+from latent_digits.tracking import StageRun, server_answers, stage_run
+from servers import TrackingServer
+from toy import PARAMS, toy_project
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
@@ -15,81 +22,181 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    return tmp_path
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.1)
+    return toy_project(tmp_path)
 
 
-def runs(project: Path):
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(tracking, "say", lines.append)
+    return lines
+
+
+def runs(address: str) -> tuple[Any, dict[str, Any]]:
+    """A client, and the stages' runs by their names."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    return client, client.search_runs([experiment.experiment_id])
+    client = MlflowClient(address)
+    experiment = client.get_experiment_by_name("latent-digits")
+    found = client.search_runs([experiment.experiment_id])
+    return client, {run.info.run_name: run for run in found if "stage" in run.data.tags}
+
+
+def outputs(project: Path, *paths: str) -> None:
+    for path in paths:
+        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).write_text("an output")
 
 
 def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
+    outputs(project, "data/split.txt", "data/model.txt")
     history = project / "history.csv"
     history.write_text("epoch\n")
-    with stage_run("train", {"ae": {"lr": 0.1, "sizes": [1, 2]}}) as run:
-        run.metrics({"ae": {"val_loss": 0.5}}, step=1)
-        run.metrics({"ae": {"val_loss": 0.25}}, step=2)
+    with stage_run("prepare", {"ae": {"lr": 0.1, "sizes": [1, 2]}}) as run:
+        run.metrics({"ae": {"val_loss": 0.5, "train_loss": 0.5}}, step=1)
+        run.metrics({"ae": {"val_loss": 0.25, "train_loss": 0.5}}, step=2)
         run.files(history)
-    with pytest.raises(ValueError, match="broken"), stage_run("failing", {}):
+    with pytest.raises(ValueError, match="broken"), stage_run("finetune", {}):
         raise ValueError("broken")
-    with pytest.raises(KeyboardInterrupt), stage_run("stopped", {}):
+    with pytest.raises(KeyboardInterrupt), stage_run("evaluate", {}):
         raise KeyboardInterrupt
 
-    client, found = runs(project)
-    by_name = {run.info.run_name: run for run in found}
+    client, by_name = runs(f"sqlite:///{project / 'mlflow.db'}")
     assert {name: run.info.status for name, run in by_name.items()} == {
-        "train": "FINISHED",
-        "failing": "FAILED",
-        "stopped": "KILLED",
+        "prepare": "FINISHED",
+        "finetune": "FAILED",
+        "evaluate": "KILLED",
     }
-    train = by_name["train"]
+    train = by_name["prepare"]
     assert train.data.params == {"ae.lr": "0.1", "ae.sizes": "[1, 2]"}
     curve = client.get_metric_history(train.info.run_id, "ae.val_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
+    (seconds,) = client.get_metric_history(train.info.run_id, "ae.epoch_seconds")
+    assert seconds.step == 2
     assert [f.path for f in client.list_artifacts(train.info.run_id)] == ["history.csv"]
-    assert by_name["failing"].data.tags["error"] == "broken"
+    assert by_name["finetune"].data.tags["error"] == "broken"
+    assert by_name["finetune"].data.tags["dep.data/split.txt"]
     assert (project / "mlartifacts").is_dir()
+    assert not list((project / "mlflow-unsent").glob("[!.]*"))
 
 
 def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    may_go_on, created = threading.Event(), threading.Event()
+    outputs(project, "data/split.txt")
+    may_go_on, sent = threading.Event(), []
 
-    def create(run: StageRun, stage: str, parameters: object) -> None:
+    class Sender:
+        def send(self, journal: Any) -> None:
+            sent.extend(entry["kind"] for entry in journal.unsent()[len(sent) :])
+
+    def connected() -> Sender:
         may_go_on.wait(30)
-        created.set()
+        return Sender()
 
-    monkeypatch.setattr(StageRun, "create", create)
-    with stage_run("train", {}) as run:
+    monkeypatch.setattr(tracking, "connected", connected)
+    with stage_run("prepare", {}) as run:
         run.metrics({"val_loss": 0.5}, step=1)
-        assert not created.is_set()
+        assert not sent
         may_go_on.set()
-    assert created.is_set()
+    assert sent == ["study", "stage", "metrics", "end"]
 
 
-def test_a_missing_server_is_said_once_and_stops_nothing(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_server_is_said_at_the_start_and_stops_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("latent_digits.tracking.say", said.append)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://known")
-    with stage_run("train", {"lr": 0.1}) as run:
+    outputs(project, "data/split.txt")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with stage_run("prepare", {"lr": 0.1}) as run:
+        (line,) = said
+        assert line.startswith("mlflow: http://127.0.0.1:9 does not answer")
+        assert "the next stage or `make sync`" in line
         for step in range(3):
             run.metrics({"val_loss": 0.5}, step=step)
-    with pytest.raises(UserError, match="lower the rate"), stage_run("train", {}):
+    assert len(said) == 1
+    with pytest.raises(UserError, match="lower the rate"), stage_run("prepare", {}):
         raise UserError("lower the rate")
-    assert len(said) == 2
-    assert all("the stage goes on, its run is incomplete" in line for line in said)
+    assert len(list((project / "mlflow-unsent").glob("[!.]*"))) == 2
 
 
-def test_a_file_that_cannot_be_sent_leaves_a_failed_run(
+def test_a_parameter_asks_to_stop_where_no_server_answers(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("latent_digits.tracking.say", lambda text: None)
-    with stage_run("train", {}) as run:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    params = PARAMS | {"tracking": {"required": True}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(UserError, match=r"does not answer .* set tracking\.required: false"):
+        StageRun("prepare", {})
+
+
+def test_a_file_that_cannot_be_kept_is_said_and_stops_nothing(
+    project: Path, said: list[str]
+) -> None:
+    outputs(project, "data/split.txt")
+    with stage_run("prepare", {}) as run:
         run.files(project / "missing.csv")
-    _, (found,) = runs(project)
-    assert found.info.status == "FAILED"
-    assert "missing.csv" in found.data.tags["error"]
+    assert "missing.csv" in said[0]
+    _, by_name = runs(f"sqlite:///{project / 'mlflow.db'}")
+    assert by_name["prepare"].info.status == "FINISHED"
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    server = TrackingServer(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], server: TrackingServer
+) -> None:
+    from latent_digits.sending import main as sync
+
+    outputs(project, "data/split.txt", "data/model.txt")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    with stage_run("prepare", {"seed": 1}) as run:
+        run.metrics({"val_loss": 3.0}, step=1)
+        wait_until(lambda: run.journal.count == 3)
+        server.kill()
+        run.metrics({"val_loss": 2.0}, step=2)
+        run.files(project / "data/split.txt")
+    with stage_run("finetune", {"lr": 0.1}) as run:
+        run.metrics({"val_loss": 1.0}, step=1)
+    first, second = said  # a line a stage: in the middle of the first, at the start of the other
+    assert "kept in mlflow-unsent/" in first
+    assert second.startswith(f"mlflow: {server.address} does not answer")
+    with pytest.raises(UserError, match="nothing is lost"):
+        sync()
+
+    server.start()
+    sync()
+    sync()
+    client, by_name = runs(server.address)
+    assert {name: run.info.status for name, run in by_name.items()} == {
+        "prepare": "FINISHED",
+        "finetune": "FINISHED",
+    }
+    run_id = by_name["prepare"].info.run_id
+    curve = client.get_metric_history(run_id, "val_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 3.0), (2, 2.0)]
+    assert [one.path for one in client.list_artifacts(run_id)] == ["split.txt"]
+    assert len(client.search_runs(["1"])) == 3  # the study, and two stages
+
+
+def wait_until(holds: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_refused_login_is_an_answer(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    import urllib.error
+
+    def refuse(address: str, timeout: float) -> None:
+        raise urllib.error.HTTPError(address, 401, "log in", {}, None)  # type: ignore[arg-type]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://example.org")
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    assert server_answers(required=True)
+    assert not said

@@ -154,6 +154,11 @@ class PlotParams(Section):
     max_points: Count
 
 
+class TrackingParams(Section):
+    required: bool
+    system_metrics: bool
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -167,6 +172,7 @@ class Params(Section):
     noise: NoiseParams
     evaluate: EvaluateParams
     plot: PlotParams
+    tracking: TrackingParams
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

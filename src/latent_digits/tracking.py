@@ -1,111 +1,146 @@
 """Each stage's run in MLflow: parameters, metrics an epoch, files. Written, never read.
 
+What is logged goes to a journal on disk, and from there to MLflow by a thread of its own. A server
+that is slow, or dies, costs a line on the terminal; what it has not got the next stage sends.
+
 Nothing here returns a value that a stage could write, so no output depends on this code.
 """
 
-import logging
-import os
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from latent_digits.console import say
+from latent_digits.addresses import journals, one_line, tracking_uri, workspace
+from latent_digits.console import UserError, say
+from latent_digits.journal import begin_journal
+from latent_digits.machine import Machine
+from latent_digits.provenance import flatten, read_study
+from latent_digits.records import end_entry, model_entry, stage_entry, study_entry
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-# MLflow takes 7 s to import on a slow core, and worker processes import what a stage's script
-# imports: so it is imported where it is used, once, in the process that logs.
-
-EXPERIMENT = "latent-digits"
+RETRY_SECONDS = 10.0
+LATER = "what it has not got is kept in mlflow-unsent/, for the next stage or `make sync` to send."
+MODELS, TRIALS = Path("data/models"), Path("reports/trials.csv")
 
 
 class StageRun:
-    """The MLflow run of one stage. What is logged is written in order, by a thread of its own.
+    """The MLflow run of one stage. Its methods note in a journal what they get, and return.
 
-    So importing MLflow and waiting for its server overlap with the stage's work. A failure there is
-    said once and stops nothing: the results are in files, MLflow is where they are looked at.
+    So importing MLflow, which takes 7 s on a slow core, and waiting for its server overlap with
+    the stage's work.
     """
 
     def __init__(self, stage: str, parameters: Mapping[str, Any]):
-        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self.failure = ""
-        self.run_id = ""
+        self.stage = stage
+        self.study = read_study(workspace())
+        settings = self.study.params.get("tracking", {})
+        self.warned = not server_answers(settings.get("required", False))
+        self.dependencies = self.study.digests(self.study.dependencies(stage))
+        about = stage_entry(self.study, stage, parameters, self.dependencies)
+        self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
+        self.epoch_ended: dict[str, float] = {}
+        self.journal = begin_journal(journals(), stage, study=study_entry(self.study), stage=about)
+        self.noted, self.ended = threading.Event(), threading.Event()
+        self.noted.set()
         self.writer = threading.Thread(target=self.write, name="mlflow", daemon=True)
         self.writer.start()
-        self.jobs.put(partial(self.create, stage, parameters))
+        self.machine = Machine(self.metrics) if settings.get("system_metrics", False) else None
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Nested numbers under dotted names, at one step (an epoch, or a trial)."""
-        now = time.time_ns() // 1_000_000
-        self.jobs.put(partial(self.write_metrics, dict(flatten(values)), now, step))
+        timed = {name: self.timed(name, value) for name, value in values.items()}
+        with harmless():
+            self.note("metrics", values=dict(flatten(timed)), step=step)
 
     def files(self, *paths: Path) -> None:
-        """Files and folders as artifacts, under their own names."""
-        self.jobs.put(partial(self.write_files, paths))
+        """Files and folders as artifacts, under their own names; weights as a model."""
+        with harmless():
+            for path in paths:
+                self.keep(path)
 
     def end(self, status: str, error: str = "", patience: float = 120.0) -> None:
-        """Write what is pending, then how the stage ended; wait `patience` seconds for that."""
-        self.jobs.put(partial(self.write_end, status, error))
-        self.jobs.put(None)
+        """Note how the stage ended, and wait `patience` seconds until all is sent."""
+        if self.machine:
+            self.machine.stop()
+        with harmless():
+            entry = end_entry(self.study, self.stage, status, error)
+            results = [self.journal.keep(self.study.folder / one) for one in entry["results"]]
+            self.journal.add("end", **entry | {"results": results})
+        self.ended.set()
+        self.noted.set()
         self.writer.join(patience)
         if self.writer.is_alive():
-            say(f"mlflow: not everything was written within {patience:.0f} s; gave up waiting.")
+            say(f"mlflow: not all was sent within {patience:.0f} s; {LATER}")
+
+    def keep(self, path: Path) -> None:
+        name = self.journal.keep(path)
+        if path.parent == MODELS:
+            code = self.journal.keep(Path(__file__).parent)
+            self.note("model", file=name, code=code, **model_entry(path, self.dependencies))
+            return
+        self.note("files", names=[name])
+        if path == TRIALS:
+            self.note("trials", file=name)
+
+    def note(self, kind: str, **values: Any) -> None:
+        self.journal.add(kind, **values)
+        self.noted.set()
+
+    def timed(self, name: str, row: Any) -> Any:
+        """An epoch's values, with how long it took since the one before."""
+        if not isinstance(row, Mapping) or "train_loss" not in row:
+            return row
+        now = time.monotonic()
+        before, self.epoch_ended[name] = self.epoch_ended.get(name), now
+        if before is None:
+            return row
+        seconds = now - before
+        return {**row, "epoch_seconds": seconds, "images_per_second": self.images / seconds}
 
     def write(self) -> None:
-        """In the writer's thread: one job after the other; after a failure, the end alone."""
-        while (job := self.jobs.get()) is not None:
-            if self.failure and getattr(job, "func", None) != self.write_end:
-                continue
+        """In the writer's thread: send what is noted; after a failure, try again now and then."""
+        sender = None
+        while True:
+            self.noted.wait()
+            self.noted.clear()
+            last = self.ended.is_set()
             try:
-                job()
+                sender = sender or connected()
+                sender.send(self.journal)
+                if last:
+                    self.journal.remove()
             except Exception as error:
-                self.failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                say(f"mlflow: {self.failure}; the stage goes on, its run is incomplete.")
+                if not self.warned:
+                    say(f"mlflow: {one_line(error)}; {LATER}")
+                self.warned = True
+                if not last:
+                    self.ended.wait(RETRY_SECONDS)
+                    self.noted.set()
+            if last:
+                self.journal.close()
+                return
 
-    # What follows runs in the writer's thread.
 
-    def create(self, stage: str, parameters: Mapping[str, Any]) -> None:
-        from mlflow import MlflowClient
-        from mlflow.entities import Param
+@contextmanager
+def harmless() -> Iterator[None]:
+    """A block whose trouble with files, a full disk perhaps, is said and stops nothing."""
+    try:
+        yield
+    except OSError as error:
+        say(f"mlflow: {one_line(error)}; the stage goes on, its run is incomplete.")
 
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # of its first set-up
-        self.client = MlflowClient(tracking_uri=tracking_uri())
-        run = self.client.create_run(
-            experiment_of(self.client), run_name=stage, tags={"stage": stage}
-        )
-        self.run_id = run.info.run_id
-        flat = [Param(name, str(value)) for name, value in flatten(parameters)]
-        self.client.log_batch(self.run_id, params=flat)
 
-    def write_metrics(self, values: Mapping[str, Any], now: int, step: int) -> None:
-        from mlflow.entities import Metric
+def connected() -> Any:
+    """A connection over which everything from before is sent."""
+    from latent_digits.sending import Sender  # imports MLflow
 
-        flat = [Metric(name, float(value), now, step) for name, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=flat)
-
-    def write_files(self, paths: Sequence[Path]) -> None:
-        for path in paths:
-            if path.is_dir():
-                self.client.log_artifacts(self.run_id, str(path), path.name)
-            else:
-                self.client.log_artifact(self.run_id, str(path))
-
-    def write_end(self, status: str, error: str) -> None:
-        from mlflow.entities import RunTag
-
-        if not self.run_id:
-            return
-        if self.failure:
-            status, error = "FAILED", error or f"incomplete: {self.failure}"
-        if error:
-            self.client.log_batch(self.run_id, tags=[RunTag("error", error[:5000])])
-        self.client.set_terminated(self.run_id, status)
+    sender = Sender()
+    sender.send_left_behind()
+    return sender
 
 
 @contextmanager
@@ -115,7 +150,7 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     try:
         yield run
     except KeyboardInterrupt:
-        run.end("KILLED", patience=5.0)
+        run.end("KILLED", "interrupted", patience=5.0)
         raise
     except BaseException as error:
         run.end("FAILED", str(error))
@@ -123,31 +158,24 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     run.end("FINISHED")
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file beside the project, by absolute address."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project() / 'mlflow.db'}"
+def server_answers(required: bool) -> bool:
+    """Whether the tracking server is there; if not, that is said before any epoch is spent.
 
-
-def experiment_of(client: "MlflowClient") -> str:
-    """The id of the study's experiment; artifacts of a local data base lie beside it."""
-    if found := client.get_experiment_by_name(EXPERIMENT):
-        return found.experiment_id
-    local = tracking_uri().startswith("sqlite:")
-    location = (project() / "mlartifacts").as_uri() if local else None
-    return client.create_experiment(EXPERIMENT, artifact_location=location)
-
-
-def project() -> Path:
-    """The top folder: DVC names it to the stages that it runs."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) for every leaf of a nested mapping."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        elif not isinstance(value, Sequence) or isinstance(value, str):
-            yield f"{prefix}{key}", value
-        else:
-            yield f"{prefix}{key}", list(value)
+    Raises UserError where the parameter `tracking.required` asks to stop then.
+    """
+    address = tracking_uri()
+    if not address.startswith(("http://", "https://")):
+        return True
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return True  # an answer, if only that one must log in
+    except OSError as error:
+        missing = f"mlflow: {address} does not answer ({one_line(error)})"
+        if required:
+            raise UserError(
+                f"{missing}; start it, or set tracking.required: false in params.yaml."
+            ) from None
+        say(f"{missing}; {LATER}")
+        return False
+    return True

@@ -34,6 +34,14 @@ SETTINGS = {
     "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
+# Freed memory stays with the process: a step's tensors are as large as the step's before, and giving
+# them back costs 250 page faults a step. In huge pages a step takes up to a tenth less.
+ALLOCATOR = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process, not to a thread
 Call = tuple[Any, ...]  # a function and its arguments, without the last one: `report`
 
@@ -215,12 +223,5 @@ def connected(address: str) -> Client:
 
 def fork_from_one_import() -> None:
     """Let workers be forks of a process that has imported torch, the slowest part, once."""
-    # Freed memory stays with the process: a step's tensors are as large as the step's before, and
-    # giving them back costs 250 page faults a step. In huge pages a step takes a tenth less.
-    os.environ.update(
-        GLIBC_TUNABLES="glibc.malloc.hugetlb=1",
-        MALLOC_MMAP_THRESHOLD_="1000000000",
-        MALLOC_TRIM_THRESHOLD_="1000000000",
-        MALLOC_TOP_PAD_="67108864",
-    )
+    os.environ.update(ALLOCATOR)
     get_mp_context().set_forkserver_preload(["latent_digits.training"])

@@ -1,0 +1,172 @@
+"""What a file was made from: the digests, parameters and commit behind a stage's outputs.
+
+The state of the study is everything that determines its outputs: the commands, the files that no
+stage writes, and the parameters, as `dvc.yaml` names them. It is known before any stage runs.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Digests = dict[str, str]  # md5 by path, as in dvc.lock
+
+
+class Loader(yaml.SafeLoader):
+    """YAML as DVC writes it: 1e-05 is a number."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """`dvc.yaml`, `dvc.lock` and `params.yaml` of the project in `folder`, as they are now."""
+
+    folder: Path
+    stages: Mapping[str, Any]
+    lock: Mapping[str, Any]
+    params: Mapping[str, Any]
+
+    @cached_property
+    def makers(self) -> dict[str, str]:
+        """The stage that writes each output."""
+        return {path: stage for stage in self.stages for path in self.outputs(stage)}
+
+    def dependencies(self, stage: str) -> list[str]:
+        return self.stages[stage].get("deps", [])
+
+    def outputs(self, stage: str) -> list[str]:
+        """The paths of outs, metrics and plots, with or without options."""
+        kinds = (self.stages[stage].get(kind, []) for kind in ("outs", "metrics", "plots"))
+        entries = chain.from_iterable(kinds)
+        return sorted(next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries)
+
+    def parameters(self, stage: str) -> dict[str, Any]:
+        """The values that a stage reads, by their dotted names."""
+        return {name: value_at(self.params, name) for name in self.stages[stage].get("params", [])}
+
+    @cached_property
+    def sources(self) -> Digests:
+        """The digests of all files that a stage reads and no stage writes."""
+        paths = {path for stage in self.stages for path in self.dependencies(stage)}
+        return self.digests(sorted(paths - set(self.makers)))
+
+    def digests(self, paths: list[str]) -> Digests:
+        """The digests of files and folders as they are now."""
+        return {path: digest(self.folder / path) for path in paths}
+
+    @cached_property
+    def state(self) -> str:
+        """A name for this state of the study: equal when nothing that matters differs."""
+        facts = {
+            stage: {
+                "cmd": self.stages[stage]["cmd"],
+                "deps": {path: self.sources.get(path) for path in self.dependencies(stage)},
+                "params": self.parameters(stage),
+            }
+            for stage in self.stages
+        }
+        return digest_of(facts)
+
+    @cached_property
+    def commit(self) -> tuple[str, bool]:
+        """The commit, and whether anything but outputs and `dvc.lock` differs from it.
+
+        (These change while stages run.) Nothing and False outside of git.
+        """
+        commit = git(self.folder, "rev-parse", "HEAD")
+        apart = [f":(exclude){path}" for path in (*self.makers, "dvc.lock")]
+        return commit, bool(commit and git(self.folder, "status", "--porcelain", "--", ".", *apart))
+
+    def made(self, just_made: Mapping[str, Digests]) -> dict[str, Digests]:
+        """The outputs of each stage that is done in this state, by `dvc.lock`.
+
+        `just_made` holds those of a stage that has ended and that `dvc.lock` does not know yet.
+        """
+        found: dict[str, Digests] = {}
+        for stage in self.stages:  # a stage comes after those that it reads from
+            if stage in just_made:
+                found[stage] = just_made[stage]
+            elif self.is_locked(stage, found):
+                found[stage] = locked(self.lock[stage], "outs")
+        return found
+
+    def is_locked(self, stage: str, made: Mapping[str, Digests]) -> bool:
+        """Whether `dvc.lock` holds `stage` as it would run now, after the stages in `made`."""
+        entry = self.lock.get(stage)
+        if not entry or entry["cmd"] != self.stages[stage]["cmd"]:
+            return False
+        before = {path: md5 for outputs in made.values() for path, md5 in outputs.items()}
+        now = {path: (self.sources | before).get(path) for path in self.dependencies(stage)}
+        params = entry.get("params", {}).get("params.yaml", {})
+        return locked(entry, "deps") == now and params == self.parameters(stage)
+
+
+def read_study(folder: Path) -> Study:
+    def read(name: str) -> Any:
+        path = folder / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return yaml.load(text, Loader) or {}  # noqa: S506 (a safe loader)
+
+    stages, lock = read("dvc.yaml").get("stages", {}), read("dvc.lock").get("stages", {})
+    return Study(folder, stages, lock, read("params.yaml"))
+
+
+def locked(entry: Mapping[str, Any], kind: str) -> Digests:
+    return {one["path"]: one["md5"] for one in entry.get(kind, [])}
+
+
+def value_at(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = values[part]
+    return values
+
+
+def digest(path: Path) -> str:
+    """The md5 of a file or, as DVC has it, of a folder's list of files."""
+    if not path.is_dir():
+        return md5(path.read_bytes())
+    files = {one.relative_to(path).as_posix(): one for one in path.rglob("*") if one.is_file()}
+    listed = [{"md5": digest(files[name]), "relpath": name} for name in sorted(files)]
+    return f"{digest_of(listed)}.dir"
+
+
+def digest_of(value: Any) -> str:
+    """The md5 of plain values: equal for equal ones."""
+    return md5(json.dumps(value, sort_keys=True).encode())
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) for every leaf of a nested mapping."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

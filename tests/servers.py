@@ -1,0 +1,74 @@
+"""Real servers on loopback, as processes that a test may kill."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+
+class Server:
+    """An `mlflow` command that serves HTTP on a free port; what it starts dies with it."""
+
+    def __init__(self, folder: Path, *arguments: str, **variables: str):
+        self.folder = folder
+        self.arguments = arguments
+        self.variables = variables
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the process, and wait until it answers."""
+        where = ("--host", "127.0.0.1", "--port", f"{self.port}")
+        log = (self.folder / "server.log").open("a")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *self.arguments, *where],
+            cwd=self.folder,
+            env=os.environ | self.variables,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 90
+        while not self.answers():
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.address}/health", timeout=5).close()  # noqa: S310
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """As `kill -9` does, its children too."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class TrackingServer(Server):
+    """A tracking server on the SQLite file `store`, not started yet."""
+
+    def __init__(self, folder: Path):
+        self.store = f"sqlite:///{folder / 'server.db'}"
+        artifacts = ("--artifacts-destination", str(folder / "artifacts"))
+        super().__init__(
+            folder, "server", "--backend-store-uri", self.store, *artifacts, "--workers", "1"
+        )
+
+
+def model_server(folder: Path, model: str, tracking_uri: str) -> Server:
+    """A server of one registered model, not started yet, that may not unpickle anything."""
+    variables = {
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    return Server(folder, "models", "serve", "--env-manager", "local", "-m", model, **variables)
