@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import nn
 
 from latent_digits.catalogue import MODELS
@@ -21,6 +22,7 @@ from latent_digits.showcase import (
     projections,
 )
 from latent_digits.storage import Arrays, Row
+from latent_digits.store import Store
 from latent_digits.weights import load_model
 
 
@@ -70,10 +72,8 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays
     panel = Noise(**params.noise.panel.model_dump())
     noisy = corrupted(val.images[:SHOWN], text, evaluation.seed_for("noise", "shown"))
     steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
-    say(f"evaluate arrays: the longest is the t-SNE of {len(val.labels)} latents")
-    projected = projections(
-        latents(network["ae"], val.images), perplexity, evaluation.seed_for("tsne")
-    )
+    z = latents(network["ae"], val.images)
+    projected = kept_projections(z, perplexity, evaluation.seed_for("tsne"))
     groups: dict[str, Arrays] = {
         "architecture": layer_shapes(network["ae"]),
         "ae": pairs(network["ae"], val.images[:SHOWN]) | projected,
@@ -91,6 +91,18 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays
         for group, arrays in groups.items()
         for name, array in arrays.items()
     }
+
+
+def kept_projections(z: np.ndarray, perplexity: float, seed: int) -> Arrays:
+    """`projections`, from the last time if the latents are the same: t-SNE is most of the stage."""
+    with Store("evaluate") as store:
+        slot = store.slot("projections", z, perplexity, seed)
+        if found := slot.load():
+            return found[0]
+        say(f"evaluate arrays: the longest is the t-SNE of {len(z)} latents")
+        arrays = projections(z, perplexity, seed)
+        slot.save(arrays, {})
+        return arrays
 
 
 def denoisers_noises(params: NoiseParams) -> tuple[Noise, Noise]:

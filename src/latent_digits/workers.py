@@ -34,8 +34,8 @@ SETTINGS = {
     "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
-# Freed memory stays with the process: a step's tensors are as large as the step's before, and giving
-# them back costs 250 page faults a step. In huge pages a step takes up to a tenth less.
+# Freed memory stays with the process: a step's tensors are as large as the step's before, and
+# giving them back costs 250 page faults a step. In huge pages a step takes up to a tenth less.
 ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
