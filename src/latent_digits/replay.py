@@ -42,7 +42,7 @@ class Replayed:
         self.eager_steps = 0
         self.replay: Callable[[], None] | None = None
 
-    def __call__(self, batch: Tensor, numbers: Sequence[float]) -> None:
+    def __call__(self, batch: Tensor, numbers: Sequence[Number]) -> None:
         if len(batch) != len(self.batch):
             self.take(batch, numbers)
             return

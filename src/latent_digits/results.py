@@ -93,7 +93,7 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays
     }
 
 
-def kept_projections(z: np.ndarray, perplexity: float, seed: int) -> Arrays:
+def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """`projections`, from the last time if the latents are the same: t-SNE is most of the stage."""
     with Store("evaluate") as store:
         slot = store.slot("projections", z, perplexity, seed)

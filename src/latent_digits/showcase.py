@@ -1,5 +1,7 @@
 """The arrays that the figures draw: images, paths through latent space, projections, shapes."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
@@ -67,8 +69,9 @@ def shapes_of(stack: Stack, x: Tensor) -> np.ndarray:
     """The shapes of the input and of the output of every layer that has weights."""
     y = batch_last(x)
     shapes = [shape_of(y)]
+    layers: tuple[Any, ...] = tuple(stack.layers)
     with torch.no_grad():
-        for layer in stack.layers:
+        for layer in layers:
             y, _ = layer.run(y)
             if list(layer.parameters()):
                 shapes.append(shape_of(y))
