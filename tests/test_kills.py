@@ -19,7 +19,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
 
 def test_a_study_killed_twenty_times_ends_with_the_same_bytes(whole: Any) -> None:
     folder, run = whole
-    killed, printed = kill_loop(folder, run.seconds, kills=20)
+    killed, printed = kill_loop(folder, run, kills=20)
     assert killed.total() >= 20
     assert "going on after epoch" in printed
     assert "damaged" not in printed
