@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,25 @@ def test_state_of_no_use_is_cleared() -> None:
             store.slot(name).save({}, {})
         store.keep("trial-0")
         assert {path.name for path in store.folder.iterdir()} == {"lock", "trial-0.safetensors"}
+
+
+def test_a_stage_waits_for_a_process_that_outlived_its_dvc_repro(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def take_over() -> None:
+        with Store("train_vae", 1) as store:
+            found.append(store.slot("vae").load())
+
+    found: list[Any] = []
+    waiting = threading.Thread(target=take_over)
+    with Store("train_vae", 1) as store:
+        waiting.start()
+        while "another process works on this stage" not in (said := capsys.readouterr().err):
+            assert said == ""
+        store.slot("vae").save({}, {"a": 1})
+        assert found == []
+    waiting.join()
+    assert found == [({}, {"a": 1})]
 
 
 def test_fingerprints_tell_inputs_apart() -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,33 @@ def test_the_workers_of_a_scheduler_elsewhere() -> None:
             calls = {str(n): (where, shared) for n in range(4)}
             found = dict(crew.run(calls, ignore))
             assert len(set(found.values())) == 2  # both worked
+
+
+def test_workers_do_not_outlive_a_stage_that_is_killed() -> None:
+    script = (
+        "from latent_digits.workers import workers\n"
+        "with workers(2) as crew:\n"
+        "    print(*crew.client.run(os.getpid).values(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", f"import os, time\n{script}"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, env=environment, **options) as stage:
+        pids = [int(pid) for pid in stage.stdout.readline().split()]
+        stage.kill()
+    assert len(pids) == 2
+    began = time.monotonic()
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < began + 20
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_worker_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

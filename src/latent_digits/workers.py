@@ -83,10 +83,8 @@ class Workers:
         a call is raised here as the cause of a CallError, and the calls not yet finished are given
         up. Raises UserError when a call has cost several workers their life.
         """
-        if self.shared:
-            self.client.replicate(
-                self.shared
-            )  # to workers that came since; Dask moves work to data
+        if self.shared:  # Dask sends work to where its data are: workers may have come since
+            self.client.replicate(self.shared)
         futures = {
             name: self.client.submit(
                 report_back, self.topic, software(), function, name, *arguments, pure=False

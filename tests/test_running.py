@@ -1,0 +1,77 @@
+"""Trainings on real workers: they go on where they were, and say which of them failed."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latent_digits.console import UserError
+from latent_digits.digits import Digits
+from latent_digits.running import Training, run_trainings
+from latent_digits.training import Recipe
+from latent_digits.trainings import Trained, train_autoencoder
+from smoke import PROJECT
+
+RECIPE = Recipe("adam", 1e-3, 16, epochs=4, patience=4)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("dvc.yaml", "src", "stages"):
+        source = PROJECT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+
+def digits() -> Digits:
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), dtype=np.uint8)
+    labels = np.arange(64) % 10
+    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+
+
+def run(recipes: dict[str, Recipe], metrics: Any) -> dict[str, Trained]:
+    trainings = {
+        name: Training(train_autoencoder, (4, 0.1, recipe, 1), recipe.epochs, {})
+        for name, recipe in recipes.items()
+    }
+    log: Any = SimpleNamespace(metrics=metrics)
+    return run_trainings("train_ae", digits(), trainings, log)
+
+
+def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logged: list[tuple[str, int]] = []
+
+    def until_ae_2d_has_two(values: dict[str, Any], step: int) -> None:
+        logged.append((*values, step))
+        if logged[-1] == ("ae_2d", 2):
+            raise KeyboardInterrupt
+
+    recipes = {"ae": RECIPE, "ae_2d": RECIPE}
+    with pytest.raises(KeyboardInterrupt):
+        run(recipes, until_ae_2d_has_two)
+    found = run(recipes, lambda values, step: logged.append((*values, step)))
+    assert sorted(logged) == [(name, epoch) for name in recipes for epoch in range(1, 5)]
+    assert "train_ae ae_2d: going on after epoch 2 of at most 4" in capsys.readouterr().err
+    assert {path.stem for path in Path(".state/train_ae").iterdir()} == {"lock", "ae", "ae_2d"}
+
+    shutil.rmtree(".state")
+    whole = run(recipes, lambda values, step: None)
+    for name in recipes:
+        assert found[name].history == whole[name].history
+        for key, weights in whole[name].weights.items():
+            np.testing.assert_array_equal(found[name].weights[key], weights)
+
+
+def test_a_loss_that_is_not_finite_names_stage_variant_epoch_and_learning_rate() -> None:
+    recipe = Recipe("sgd", 1e30, 16, epochs=4, patience=4)
+    message = (
+        r"^train_ae ae: the loss is not finite at epoch \d, learning rate 1e\+30; "
+        r"lower the learning rate in params\.yaml\.$"
+    )
+    with pytest.raises(UserError, match=message):
+        run({"ae": recipe}, lambda values, step: None)
