@@ -162,7 +162,7 @@ class Sender:
     def link(self, journal: Journal, entry: Entry) -> None:
         """Tell the study which run made each stage's outputs, and give it the results.
 
-        A stage that DVC skipped, or restored, was made under an earlier state.
+        What DVC skipped, or restored, ran in another state.
         """
         study = self.client.get_run(journal.ids["study"])
         makers = {
@@ -246,16 +246,15 @@ def table(study: Run, stages: Iterable[str], makers: Mapping[str, Run | None]) -
 
 def row(study: Run, stage: str, run: Run) -> str:
     tags, info = run.data.tags, run.info
-    address = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
+    runs = f"#/experiments/{info.experiment_id}/runs"
     parent = tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]
-    remark = "" if parent == study.info.run_id else f"made by an earlier state, {parent[:7]}"
-    remark = tags.get("error", remark).replace("|", "/").replace("\n", " ")
+    other = "" if parent == study.info.run_id else f"ran in [another state]({runs}/{parent})"
     cells = (
         stage,
-        f"[{info.run_id[:7]}]({address})",
+        f"[{info.run_id[:7]}]({runs}/{info.run_id})",
         info.status,
         tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, "")[:7],
-        remark,
+        tags.get("error", other).replace("|", "/").replace("\n", " "),
     )
     return f"| {' | '.join(cells)} |"
 
