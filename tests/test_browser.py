@@ -82,10 +82,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     models, project = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", server.store)
-        patch.setenv("DVC_ROOT", str(models))
+        patch.delenv("DVC_ROOT", raising=False)
         patch.chdir(models)
         Registry(models).train(seed=1, val_loss=0.5)
-        patch.setenv("DVC_ROOT", str(toy_project(project)))
+        patch.chdir(toy_project(project))
         states = [log_state(project, 0.1, 0.0625), log_state(project, 0.2, 0.0375)]
     server.start()
     try:

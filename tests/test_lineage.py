@@ -18,7 +18,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A toy study of two stages that ran."""
     folder = toy_project(tmp_path_factory.mktemp("lineage"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         (folder / "data").mkdir()
         (folder / "data/split.txt").write_text("split")

@@ -227,6 +227,38 @@ def test_progress_is_plain_lines_without_a_terminal(smoke: Any) -> None:
     assert "\x1b" not in printed
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
+def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
+    from mlflow import MlflowClient
+
+    folder, _, _ = smoke
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    runs = {
+        experiment.name: client.search_runs([experiment.experiment_id], order_by=["start_time"])
+        for experiment in client.search_experiments()
+    }
+    study, *stages = runs["latent-digits"]
+    assert [run.data.tags["stage"] for run in stages] == list(STAGES)
+    assert {run.info.status for run in (study, *stages)} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {study.info.run_id}
+    metrics = json.loads((folder / "reports/metrics.json").read_text())
+    assert study.data.metrics["ae.test_mse"] == metrics["ae"]["test_mse"]
+    assert study.data.params["tune.epochs"] == "3"
+    datasets = {one.dataset.name: one.dataset for one in study.inputs.dataset_inputs}
+    assert json.loads(datasets["mnist-val"].profile) == {"num_rows": 1000}
+    assert set(datasets) == {"mnist-train", "mnist-val", "mnist-test"}
+    assert {one.path for one in client.list_artifacts(study.info.run_id)} == {
+        "metrics.json",
+        "report.html",
+    }
+    ae = next(run for run in stages if run.data.tags["stage"] == "train_ae")
+    assert len(client.get_metric_history(ae.info.run_id, "ae.val_loss")) == 3
+    assert ae.data.metrics["ae.images_per_second"] > 0
+    assert len(runs["latent-digits trials"]) == 4
+    assert len(client.search_registered_models()) == 8
+    assert not list((folder / "mlflow-unsent").glob("[!.]*"))
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_rerun_must_not_depend_on_is_in_no_output(smoke: Any, stage: str) -> None:
     folder, _, _ = smoke

@@ -26,7 +26,8 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     folder = toy_project(tmp_path_factory.mktemp("sending"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         yield Sender()
 
@@ -121,9 +122,10 @@ def test_an_experiment_in_a_copy_logs_beside_the_project(
 ) -> None:
     from latent_digits.addresses import home, tracking_uri, workspace
 
-    copy = tmp_path / ".dvc/tmp/exps/standalone/tmp123"
+    copy = tmp_path / ".dvc/tmp/exps/tmp123"
     copy.mkdir(parents=True)
-    monkeypatch.setenv("DVC_ROOT", str(copy))
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # as DVC sets it there
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert workspace() == copy
     assert home() == tmp_path

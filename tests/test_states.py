@@ -19,7 +19,7 @@ class Notebook:
     def __init__(self, folder: Path):
         from latent_digits.sending import Sender
 
-        self.folder = toy_project(folder)
+        self.folder = folder
         dvc(folder, "init", "--no-scm")
         self.sender = Sender()
 
@@ -56,7 +56,7 @@ class Notebook:
     def linked(self) -> dict[str, bool]:
         """The stages that the present state links to, with whether they ran in it."""
         study = self.study()
-        ids = {k: v for k, v in study.data.tags.items() if k.startswith("stage.")}
+        ids = {k: v for k, v in study.data.tags.items() if k.startswith("stage.") and v}
         runs = {k.removeprefix("stage."): self.sender.client.get_run(v) for k, v in ids.items()}
         return {
             stage: run.data.tags["mlflow.parentRunId"] == study.info.run_id
@@ -69,8 +69,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     """A study that ran once. The tests of this file go on from there, each from the one before."""
     folder = tmp_path_factory.mktemp("states") / "project"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("DVC_ROOT", raising=False)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.chdir(toy_project(folder))
         notebook = Notebook(folder)
         notebook.repro(PARAMS)
         yield notebook
@@ -139,6 +140,18 @@ def test_sync_makes_the_study_of_a_state_that_has_none_and_then_nothing(first: N
     before = first.study().to_dictionary()
     first.sync()
     assert first.study().to_dictionary() == before
+
+
+def test_what_was_made_elsewhere_has_its_results_but_no_runs(first: Notebook) -> None:
+    """As in a fresh clone, whose data base knows nothing of the runs before."""
+    first.repro(PARAMS)
+    for run in first.runs():
+        first.sender.client.delete_run(run.info.run_id)
+    first.sync()
+    (study,) = first.runs()
+    assert set(study.data.metrics) == {"ae.mse"}
+    assert study.data.tags["mlflow.note.content"].count("made, but not logged here") == len(ALL)
+    assert first.linked() == {}
 
 
 def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: Notebook) -> None:

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.1)
     return toy_project(tmp_path)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def workspace() -> Path:
-    """The top folder of what runs: DVC names it to the stages that it runs."""
-    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+    """The top folder of what runs: the project, or the copy in which DVC runs an experiment."""
+    return Path.cwd()
 
 
 def home() -> Path:
-    """The project's own folder, also for an experiment that DVC runs in a temporary copy."""
-    return Path(str(workspace()).partition("/.dvc/tmp/exps/")[0])
+    """The project's own folder, which DVC names to what it runs in a copy as well."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
 def tracking_uri() -> str:

@@ -60,7 +60,7 @@ class Lineage:
             return [run]
         if "search" in tags:
             return [self.client.get_run(tags["search"])]
-        linked = [value for name, value in tags.items() if name.startswith("stage.")]
+        linked = [value for name, value in tags.items() if name.startswith("stage.") and value]
         if not linked:
             raise UserError(f"run {run.info.run_id} is of no stage of this study.")
         runs = [self.client.get_run(one) for one in linked]

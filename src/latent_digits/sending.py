@@ -79,7 +79,7 @@ class Sender:
             try:
                 getattr(self, f"send_{entry['kind']}")(journal, entry)
             except MlflowException as error:
-                if error.error_code not in REFUSED or "run" not in journal.ids:
+                if error.error_code not in REFUSED or entry["kind"] in ("study", "stage"):
                     raise
                 say(f"mlflow: refused {entry['kind']} of {journal.folder.name}: {one_line(error)}")
             journal.sent()
@@ -162,21 +162,21 @@ class Sender:
     def link(self, journal: Journal, entry: Entry) -> None:
         """Tell the study which run made each stage's outputs, and give it the results.
 
-        A stage that DVC skipped, or restored, was made under an earlier state.
+        What DVC skipped, or restored, ran in another state.
         """
         study = self.client.get_run(journal.ids["study"])
         makers = {
-            stage: run
+            stage: self.find(self.experiment, stage=stage, outputs=digest_of(outputs))
             for stage, outputs in entry["made"].items()
-            if (run := self.find(self.experiment, stage=stage, outputs=digest_of(outputs)))
         }
         if entry["stage"] and entry["status"] != "FINISHED":
             makers[entry["stage"]] = self.client.get_run(journal.ids["run"])
-        links = {f"stage.{stage}": run.info.run_id for stage, run in makers.items()}
-        if links.items() <= study.data.tags.items():
-            return  # nothing is new
+        links = {f"stage.{stage}": run.info.run_id if run else "" for stage, run in makers.items()}
+        new = links | {"made": digest_of(entry["made"])}
+        if new.items() <= study.data.tags.items():
+            return
         self.log_results(study, {name: journal.kept(name) for name in entry["results"]})
-        inputs = [run.inputs for run in makers.values() if run.inputs]
+        inputs = [run.inputs for run in makers.values() if run and run.inputs]
         datasets = [dataset for one in inputs for dataset in one.dataset_inputs]
         self.client.log_inputs(study.info.run_id, datasets)
         stages = journal.first("study")["stages"]
@@ -184,7 +184,7 @@ class Sender:
             if stage not in makers and (known := study.data.tags.get(f"stage.{stage}")):
                 makers[stage] = self.client.get_run(known)
         note = table(study, stages, makers)
-        self.log_tags(study.info.run_id, links | {mlflow_tags.MLFLOW_RUN_NOTE: note})
+        self.log_tags(study.info.run_id, new | {mlflow_tags.MLFLOW_RUN_NOTE: note})
 
     def log_results(self, study: Run, results: Mapping[str, Path]) -> None:
         """The final metrics, and the report as a page; sent again, they are the same points."""
@@ -232,23 +232,31 @@ class Sender:
         self.client.log_inputs(run_id, inputs)
 
 
-def table(study: Run, stages: Iterable[str], makers: Mapping[str, Run]) -> str:
+def table(study: Run, stages: Iterable[str], makers: Mapping[str, Run | None]) -> str:
     """The note on a study's page: a line a stage, with the run that made its outputs."""
-    lines = ["| stage | run | status | commit | |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| stage | run | ended | commit | remark |", "| --- | --- | --- | --- | --- |"]
     for stage in stages:
-        if not (run := makers.get(stage)):
-            lines.append(f"| {stage} | – | not logged here | | |")
-            continue
-        address = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        commit = run.data.tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, "")[:7]
-        parent = run.data.tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]
-        of = "" if parent == study.info.run_id else f"made by an earlier state, {parent[:7]}"
-        error = run.data.tags.get("error", "").replace("|", "/").replace("\n", " ")
-        lines.append(
-            f"| {stage} | [{run.info.run_id[:7]}]({address}) | {run.info.status} | {commit} "
-            f"| {of}{error} |"
-        )
+        if run := makers.get(stage):
+            lines.append(row(study, stage, run))
+        else:
+            remark = "made, but not logged here" if stage in makers else "not made yet"
+            lines.append(f"| {stage} | – | – | – | {remark} |")
     return "\n".join(lines)
+
+
+def row(study: Run, stage: str, run: Run) -> str:
+    tags, info = run.data.tags, run.info
+    runs = f"#/experiments/{info.experiment_id}/runs"
+    parent = tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]
+    other = "" if parent == study.info.run_id else f"ran in [another state]({runs}/{parent})"
+    cells = (
+        stage,
+        f"[{info.run_id[:7]}]({runs}/{info.run_id})",
+        info.status,
+        tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, "")[:7],
+        tags.get("error", other).replace("|", "/").replace("\n", " "),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def complete(study: Study) -> Journal:

@@ -14,6 +14,8 @@ def note(event: str, arguments: tuple[object, ...]) -> None:
     path, mode, flags = os.path.abspath(arguments[0]), arguments[1], arguments[2]  # noqa: PTH100
     if path.startswith(f"{ROOT}{os.sep}"):
         writes = set(mode) & set("wax+") if isinstance(mode, str) else flags & WRITING  # type: ignore[operator]
+        if not writes and not Path(path).is_file():
+            return  # a folder; shutil opens those by names that are relative to another
         name = Path(path).relative_to(f"{ROOT}")
         line = f"{os.environ.get('DVC_STAGE')}\t{'w' if writes else 'r'}\t{name}\n"
         descriptor = os.open(f"{LOG}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
