@@ -67,14 +67,14 @@ def repro(folder: Path, plan: Mapping[str, Moment]) -> Run:
     ) as process:
         stage, timer = "", None
         lines: list[str] = []
-        times: dict[str, list[float]] = {}
+        times: list[tuple[str, float]] = []
         for line in process.stdout or ():
             lines.append(line)
             if line.startswith("Running stage"):
                 stage = line.split("'")[1]
-            times.setdefault(stage, []).append(time.monotonic())
-            index, seconds = plan.get(stage, (0, 0.0))
-            if stage in plan and timer is None and len(times[stage]) == index + 1:
+            times.append((stage, time.monotonic()))
+            index, seconds = plan.get(stage, (-1, 0.0))
+            if timer is None and sum(name == stage for name, _ in times) == index + 1:
                 timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
                 timer.start()
         if timer:
@@ -82,11 +82,9 @@ def repro(folder: Path, plan: Mapping[str, Moment]) -> Run:
     printed = "".join(lines)
     if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(f"dvc repro failed by itself:\n{printed}")
-    pauses = {
-        stage: [after - before for before, after in pairwise([*of_stage, time.monotonic()])]
-        for stage, of_stage in times.items()
-        if stage
-    }
+    pauses: dict[str, list[float]] = {}
+    for (name, before), (_, after) in pairwise([*times, ("", time.monotonic())]):
+        pauses.setdefault(name, []).append(after - before)
     return Run(stage if process.returncode else None, printed, pauses)
 
 

@@ -39,7 +39,7 @@ def slot(name: str = "vae", stage: str = "train_vae", split: int = 1, lr: float 
 
 def checkpoint(epochs: int, attempt: int = 1) -> Checkpoint:
     average = SimpleNamespace(values=torch.arange(5.0) / 3, step_count=7)
-    history = [{"epoch": n, "val_loss": 0.1 / n} for n in range(1, epochs + 1)]
+    history = [{"epoch": n, "val_loss": 0.1 / n, "val_kl": 0.0} for n in range(1, epochs + 1)]
     return Checkpoint(state_of(average=average), history, attempt)
 
 
@@ -50,6 +50,7 @@ def test_a_checkpoint_comes_back_to_the_bit() -> None:
     assert found is not None
     assert found.position == (2, 3)
     assert found.history == checkpoint(3).history
+    assert list(found.history[0]) == list(checkpoint(3).history[0])  # a table's columns
     for name, array in checkpoint(3).arrays.items():
         np.testing.assert_array_equal(found.arrays[name], array)
 

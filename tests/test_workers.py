@@ -103,7 +103,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_worker_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with workers(1) as crew:
-        monkeypatch.setattr("latent_digits.workers.software", lambda: "Python 2")
+        monkeypatch.setattr("latent_digits.workers.software", lambda modules: "Python 2")
         with pytest.raises(
             UserError, match=r"worker tcp://.* has Python 3.*, this process Python 2"
         ):

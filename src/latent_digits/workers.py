@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import queue
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -62,6 +63,7 @@ class Workers:
         self.shared: list[Any] = []
         self.events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.topic = f"progress-{client.id}"
+        self.modules = tuple(sorted(n for n in sys.modules if n.startswith("latent_digits.")))
         client.subscribe_topic(self.topic, lambda event: self.events.put(loads(event[1])))
 
     def share(self, value: Any) -> Any:
@@ -85,9 +87,17 @@ class Workers:
         """
         if self.shared:  # Dask sends work to where its data are: workers may have come since
             self.client.replicate(self.shared)
+        expected = software(self.modules)
         futures = {
             name: self.client.submit(
-                report_back, self.topic, software(), function, name, *arguments, pure=False
+                report_back,
+                self.topic,
+                self.modules,
+                expected,
+                function,
+                name,
+                *arguments,
+                pure=False,
             )
             for name, (function, *arguments) in calls.items()
         }
@@ -140,7 +150,12 @@ def same(value: Any) -> Any:
 
 
 def report_back(
-    topic: str, expected: str, function: Callable[..., Any], name: str, *arguments: Any
+    topic: str,
+    modules: tuple[str, ...],
+    expected: str,
+    function: Callable[..., Any],
+    name: str,
+    *arguments: Any,
 ) -> Any:
     """In a worker: `function` on one thread, its reports sent to whoever listens to `topic`.
 
@@ -148,8 +163,8 @@ def report_back(
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     worker = get_worker()
-    if software() != expected:
-        return UserError(f"worker {worker.address} has {software()}, this process {expected}.")
+    if (found := software(modules)) != expected:
+        return UserError(f"worker {worker.address} has {found}, this process {expected}.")
     with ONE_AT_A_TIME:
         torch.set_num_threads(1)
         torch.set_flush_denormal(
@@ -165,11 +180,11 @@ def report_back(
 
 
 @cache
-def software() -> str:
-    """What must be equal for two machines to give the same results."""
+def software(modules: tuple[str, ...]) -> str:
+    """What must be equal for two machines to give the same results: these modules, for one."""
     code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        code.update(path.read_bytes())
+    for module in modules:
+        code.update(Path(__file__).with_name(f"{module.partition('.')[2]}.py").read_bytes())
     python, torch_version = platform.python_version(), torch.__version__
     return f"Python {python}, torch {torch_version} and latent_digits {code.hexdigest()[:12]}"
 
