@@ -140,6 +140,22 @@ def test_a_file_that_cannot_be_kept_is_said_and_stops_nothing(
     assert by_name["prepare"].info.status == "FINISHED"
 
 
+def test_system_metrics_by_choice(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs(project, "data/split.txt")
+    monkeypatch.setattr("latent_digits.machine.SECONDS", 0.05)
+    params = PARAMS | {"tracking": {"system_metrics": True}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    noted: list[str] = []
+
+    class Sender:
+        def send(self, journal: Any) -> None:
+            noted.extend(f"{list(entry.get('values', ''))}" for entry in journal.read())
+
+    monkeypatch.setattr(tracking, "connected", Sender)
+    with stage_run("prepare", {}):
+        wait_until(lambda: any("system/cpu_utilization_percentage" in names for names in noted))
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
     server = TrackingServer(tmp_path_factory.mktemp("server"))
