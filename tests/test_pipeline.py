@@ -225,7 +225,8 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
         experiment.name: client.search_runs([experiment.experiment_id], order_by=["start_time"])
         for experiment in client.search_experiments()
     }
-    study, *stages = runs["latent-digits"]
+    (study,) = [run for run in runs["latent-digits"] if "stage" not in run.data.tags]
+    stages = [run for run in runs["latent-digits"] if "stage" in run.data.tags]
     assert [run.data.tags["stage"] for run in stages] == list(STAGES)
     assert {run.info.status for run in (study, *stages)} == {"FINISHED"}
     assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {study.info.run_id}
