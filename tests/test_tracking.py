@@ -167,7 +167,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]
 def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
     project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], server: TrackingServer
 ) -> None:
-    from latent_digits.sending import main as sync
+    from latent_digits.sync import main as sync
 
     outputs(project, "data/split.txt", "data/model.txt")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
