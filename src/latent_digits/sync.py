@@ -11,7 +11,7 @@ from latent_digits.sending import Sender
 
 
 def main() -> None:
-    """Raises UserError when the server takes nothing; then nothing is lost either."""
+    """Send all of it. Raises UserError when the server does not take it; nothing is lost then."""
     study = read_study(workspace())
     try:
         sender = Sender()
