@@ -102,6 +102,21 @@ def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.M
     assert sent == ["study", "stage", "metrics", "end"]
 
 
+def test_noting_an_epoch_takes_a_thousandth_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shortest epochs take 2 s; half of the notes may be slower, on a busy machine."""
+    outputs(project, "data/split.txt")
+    monkeypatch.setattr(tracking, "connected", lambda: None)
+    seconds: list[float] = []
+    with stage_run("prepare", {}) as run:
+        for epoch in range(1, 51):
+            began = time.perf_counter()
+            run.metrics({"ae": {"train_loss": 0.5, "val_loss": 0.5}}, step=epoch)
+            seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[25] < 0.002
+
+
 def test_a_missing_server_is_said_at_the_start_and_stops_nothing(
     project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
