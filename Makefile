@@ -14,7 +14,7 @@ help:  ## show this list
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
 	@python -m latent_digits.params
 	dvc repro
-	@python -m latent_digits.sending || true  # its server may be away; the results are here
+	@python -m latent_digits.sync || true  # its server may be away; the results are here
 
 test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 	python -m pytest
@@ -26,7 +26,7 @@ ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
 
 sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
-	python -m latent_digits.sending
+	python -m latent_digits.sync
 
 bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python -r benchmarks/requirements.lock

@@ -28,8 +28,9 @@ METRICS = (
 # params returns what the file says or refuses it; console and tracking return nothing of use, and
 # the others are read by tracking and by commands alone.
 READ_BY_TRACKING = {"addresses", "journal", "machine", "provenance", "records", "sending"}
-READ_BY_SENDING = {"page", "registry", "server"}
-COMMANDS = {"lineage", "served"}  # MLflow runs the second
+READ_BY_SENDING = {"note", "page", "registry", "server"}
+COMMANDS = {"lineage", "sync", "served"}  # MLflow runs the last
+WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine"} | COMMANDS
 OBSERVERS = {"params", "console", "tracking"} | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
 
 
@@ -102,7 +103,7 @@ def test_stages_know_no_observer_but_tracking() -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("mlflow", {"sending", "server", "registry", "served", "lineage", "machine"}),
+        ("mlflow", WRITES_OR_READS_MLFLOW),
         ("optuna", {"tuning"}),
         ("distributed", {"workers"}),
         ("matplotlib", {"figures"}),
@@ -237,7 +238,8 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
         experiment.name: client.search_runs([experiment.experiment_id], order_by=["start_time"])
         for experiment in client.search_experiments()
     }
-    study, *stages = runs["latent-digits"]
+    (study,) = [run for run in runs["latent-digits"] if "stage" not in run.data.tags]
+    stages = [run for run in runs["latent-digits"] if "stage" in run.data.tags]
     assert [run.data.tags["stage"] for run in stages] == list(STAGES)
     assert {run.info.status for run in (study, *stages)} == {"FINISHED"}
     assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {study.info.run_id}

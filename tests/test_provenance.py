@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from latent_digits.console import UserError
 from latent_digits.provenance import digest, locked, read_study
 from smoke import PROJECT
 from toy import PARAMS, toy_project
@@ -95,6 +96,13 @@ def test_a_tree_is_dirty_by_anything_but_outputs(tmp_path: Path) -> None:
     assert read_study(project).commit == (commit, False)
     (project / "code.txt").write_text("version 2")
     assert read_study(project).commit == (commit, True)
+
+
+def test_another_folder_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"dvc\.yaml is not in .*; run from the project's top folder"
+    ):
+        read_study(tmp_path)
 
 
 def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Notebook:
         self.new = [run for run in self.runs() if run.info.run_id not in known]
 
     def sync(self) -> None:
-        from latent_digits.sending import main
+        from latent_digits.sync import main
 
         main()
 

@@ -4,15 +4,13 @@ import errno
 import shutil
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from latent_digits import storage
-from latent_digits.checkpoint import Checkpoint, state_of
+from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.fingerprint import fingerprint
 from latent_digits.resuming import Resuming
@@ -38,9 +36,9 @@ def slot(name: str = "vae", stage: str = "train_vae", split: int = 1, lr: float 
 
 
 def checkpoint(epochs: int, attempt: int = 1) -> Checkpoint:
-    average = SimpleNamespace(values=torch.arange(5.0) / 3, step_count=7)
+    arrays = {"average": np.arange(5, dtype=np.float32) / 3, "steps": np.array([7])}
     history = [{"epoch": n, "val_loss": 0.1 / n, "val_kl": 0.0} for n in range(1, epochs + 1)]
-    return Checkpoint(state_of(average=average), history, attempt)
+    return Checkpoint(arrays, history, attempt)
 
 
 def test_a_checkpoint_comes_back_to_the_bit() -> None:

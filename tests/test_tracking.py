@@ -102,6 +102,21 @@ def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.M
     assert sent == ["study", "stage", "metrics", "end"]
 
 
+def test_noting_an_epoch_takes_a_thousandth_of_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shortest epochs take 2 s; half of the notes may be slower, on a busy machine."""
+    outputs(project, "data/split.txt")
+    monkeypatch.setattr(tracking, "connected", lambda: None)
+    seconds: list[float] = []
+    with stage_run("prepare", {}) as run:
+        for epoch in range(1, 51):
+            began = time.perf_counter()
+            run.metrics({"ae": {"train_loss": 0.5, "val_loss": 0.5}}, step=epoch)
+            seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[25] < 0.002
+
+
 def test_a_missing_server_is_said_at_the_start_and_stops_nothing(
     project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
@@ -140,6 +155,22 @@ def test_a_file_that_cannot_be_kept_is_said_and_stops_nothing(
     assert by_name["prepare"].info.status == "FINISHED"
 
 
+def test_system_metrics_by_choice(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs(project, "data/split.txt")
+    monkeypatch.setattr("latent_digits.machine.SECONDS", 0.05)
+    params = PARAMS | {"tracking": {"system_metrics": True}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    noted: list[str] = []
+
+    class Sender:
+        def send(self, journal: Any) -> None:
+            noted.extend(f"{list(entry.get('values', ''))}" for entry in journal.read())
+
+    monkeypatch.setattr(tracking, "connected", Sender)
+    with stage_run("prepare", {}):
+        wait_until(lambda: any("system/cpu_utilization_percentage" in names for names in noted))
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
     server = TrackingServer(tmp_path_factory.mktemp("server"))
@@ -151,7 +182,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]
 def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
     project: Path, monkeypatch: pytest.MonkeyPatch, said: list[str], server: TrackingServer
 ) -> None:
-    from latent_digits.sending import main as sync
+    from latent_digits.sync import main as sync
 
     outputs(project, "data/split.txt", "data/model.txt")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)

@@ -14,7 +14,8 @@ class Machine:
     def __init__(self, report: Callable[[Mapping[str, Any], int], None]):
         self.report = report
         self.stopped = threading.Event()
-        threading.Thread(target=self.measure, name="machine", daemon=True).start()
+        self.thread = threading.Thread(target=self.measure, name="machine", daemon=True)
+        self.thread.start()
 
     def measure(self) -> None:
         monitors = monitors_here()
@@ -29,7 +30,9 @@ class Machine:
             step += 1
 
     def stop(self) -> None:
+        """Measure no more; nothing is reported after this."""
         self.stopped.set()
+        self.thread.join()
 
 
 def monitors_here() -> list[Any]:

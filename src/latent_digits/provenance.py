@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from latent_digits.console import UserError
+
 Digests = dict[str, str]  # md5 by path, as in dvc.lock
 
 
@@ -116,12 +118,16 @@ class Study:
 
 
 def read_study(folder: Path) -> Study:
+    """The study as its files say now; raises UserError when `folder` is not the project's."""
+    if not (folder / "dvc.yaml").exists():
+        raise UserError(f"dvc.yaml is not in {folder}; run from the project's top folder.")
+
     def read(name: str) -> Any:
         path = folder / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return yaml.load(text, Loader) or {}  # noqa: S506 (a safe loader)
 
-    stages, lock = read("dvc.yaml").get("stages", {}), read("dvc.lock").get("stages", {})
+    stages, lock = read("dvc.yaml")["stages"], read("dvc.lock").get("stages", {})
     return Study(folder, stages, lock, read("params.yaml"))
 
 

@@ -1,4 +1,4 @@
-"""Journals into MLflow: in order and once, whenever its server answers. `make sync` runs this.
+"""Journals into MLflow: in order and once, whenever its server answers.
 
 A state of the study is a run; the stages that ran in it are its children; the trials of a search
 have an experiment of their own. Runs are found by keys chosen on this side, and every other entry
@@ -16,20 +16,14 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
-from latent_digits.addresses import (
-    home,
-    journals,
-    one_line,
-    only_one,
-    tracking_uri,
-    workspace,
-)
-from latent_digits.console import UserError, run_stage, say
+from latent_digits.addresses import home, journals, one_line, only_one, tracking_uri
+from latent_digits.console import say
 from latent_digits.design import Design
-from latent_digits.journal import Entry, Journal, begin_journal, left_behind
+from latent_digits.journal import Entry, Journal, left_behind
+from latent_digits.note import table
 from latent_digits.page import page
-from latent_digits.provenance import Study, digest_of, flatten, read_study
-from latent_digits.records import end_entry, killed_entry, study_entry
+from latent_digits.provenance import digest_of, flatten
+from latent_digits.records import killed_entry
 from latent_digits.registry import register
 from latent_digits.server import connect
 from latent_digits.storage import read_json
@@ -230,61 +224,3 @@ class Sender:
             for one in datasets
         ]
         self.client.log_inputs(run_id, inputs)
-
-
-def table(study: Run, stages: Iterable[str], makers: Mapping[str, Run | None]) -> str:
-    """The note on a study's page: a line a stage, with the run that made its outputs."""
-    lines = ["| stage | run | ended | commit | remark |", "| --- | --- | --- | --- | --- |"]
-    for stage in stages:
-        if run := makers.get(stage):
-            lines.append(row(study, stage, run))
-        else:
-            remark = "made, but not logged here" if stage in makers else "not made yet"
-            lines.append(f"| {stage} | – | – | – | {remark} |")
-    return "\n".join(lines)
-
-
-def row(study: Run, stage: str, run: Run) -> str:
-    tags, info = run.data.tags, run.info
-    runs = f"#/experiments/{info.experiment_id}/runs"
-    parent = tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]
-    other = "" if parent == study.info.run_id else f"ran in [another state]({runs}/{parent})"
-    cells = (
-        stage,
-        f"[{info.run_id[:7]}]({runs}/{info.run_id})",
-        info.status,
-        tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, "")[:7],
-        tags.get("error", other).replace("|", "/").replace("\n", " "),
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def complete(study: Study) -> Journal:
-    """A journal for a state whose last outputs no stage made, such as one that DVC restored."""
-    journal = begin_journal(journals(), "sync", study=study_entry(study))
-    entry = end_entry(study, "", "FINISHED")
-    entry["results"] = [journal.keep(study.folder / one) for one in entry["results"]]
-    journal.add("end", **entry)
-    return journal
-
-
-def main() -> None:
-    """Send what waits; then see that the present state of the study, if complete, is there."""
-    study = read_study(workspace())
-    try:
-        sender = Sender()
-        sender.send_left_behind()
-        if set(study.made({})) == set(study.stages):
-            journal = complete(study)
-            sender.send(journal)
-            journal.remove()
-    except (MlflowException, OSError) as error:
-        raise UserError(
-            f"{tracking_uri()} does not take it ({one_line(error)}); nothing is lost, the rest "
-            f"waits in {journals()}."
-        ) from None
-    say(f"mlflow: {tracking_uri()} has everything.")
-
-
-if __name__ == "__main__":
-    run_stage(main)

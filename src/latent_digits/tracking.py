@@ -111,7 +111,7 @@ class StageRun:
             try:
                 sender = sender or connected()
                 sender.send(self.journal)
-                if last:
+                if last and self.journal.first("end"):
                     self.journal.remove()
             except Exception as error:
                 if not self.warned:
@@ -127,10 +127,10 @@ class StageRun:
 
 @contextmanager
 def harmless() -> Iterator[None]:
-    """A block whose trouble with files, a full disk perhaps, is said and stops nothing."""
+    """A block whose trouble, a full disk perhaps, is said and stops nothing."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         say(f"mlflow: {one_line(error)}; the stage goes on, its run is incomplete.")
 
 

@@ -1,0 +1,41 @@
+"""Send what waits for a tracking server, and see that it knows the present state: `make sync`."""
+
+from mlflow.exceptions import MlflowException
+
+from latent_digits.addresses import journals, one_line, tracking_uri, workspace
+from latent_digits.console import UserError, run_stage, say
+from latent_digits.journal import Journal, begin_journal
+from latent_digits.provenance import Study, read_study
+from latent_digits.records import end_entry, study_entry
+from latent_digits.sending import Sender
+
+
+def main() -> None:
+    """Send all of it. Raises UserError when the server does not take it; nothing is lost then."""
+    study = read_study(workspace())
+    try:
+        sender = Sender()
+        sender.send_left_behind()
+        if set(study.made({})) == set(study.stages):
+            journal = complete(study)
+            sender.send(journal)
+            journal.remove()
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"{tracking_uri()} does not take it ({one_line(error)}); nothing is lost, the rest "
+            f"waits in {journals()}."
+        ) from None
+    say(f"mlflow: {tracking_uri()} has everything.")
+
+
+def complete(study: Study) -> Journal:
+    """A journal for a state whose last outputs no stage made, such as one that DVC restored."""
+    journal = begin_journal(journals(), "sync", study=study_entry(study))
+    entry = end_entry(study, "", "FINISHED")
+    entry["results"] = [journal.keep(study.folder / one) for one in entry["results"]]
+    journal.add("end", **entry)
+    return journal
+
+
+if __name__ == "__main__":
+    run_stage(main)
