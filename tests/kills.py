@@ -117,11 +117,25 @@ def killed_study(
     printed = ""
     while True:
         left = [stage for stage in pauses if killed[stage] < 3 and killed.total() < kills]
+        mend_lock(folder / "dvc.lock")
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
         printed += run.printed
         if run.killed is None:
             return killed, printed
         killed[run.killed] += 1
+
+
+def mend_lock(path: Path) -> None:
+    """Delete a `dvc.lock` that was torn: DVC writes it in place, and refuses what a kill leaves.
+
+    Stages that are finished come back from DVC's run cache. See README.
+    """
+    try:
+        torn = path.exists() and "schema" not in yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, TypeError):
+        torn = True
+    if torn:
+        path.unlink()
 
 
 def moment(pauses: list[float], rng: random.Random) -> Moment:

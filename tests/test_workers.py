@@ -110,6 +110,24 @@ def test_a_worker_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
             list(crew.run({"a": (double, 1)}, ignore))
 
 
+def test_a_worker_without_the_project_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with workers(1) as crew:
+        monkeypatch.setattr("latent_digits.workers.same", Nowhere())
+        crew.share(1)
+        with pytest.raises(UserError, match="scheduler and workers need this commit"):
+            list(crew.run({"a": (double, 1)}, ignore))
+
+
+class Nowhere:
+    """What a worker cannot find."""
+
+    def __call__(self, value: Any) -> Any:
+        return value
+
+    def __reduce__(self) -> Any:
+        return __import__, ("nowhere",)
+
+
 def test_no_scheduler_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETTINGS, "distributed.comm.timeouts.connect", "1 s")
     address = f"tcp://127.0.0.1:{free_port()}"

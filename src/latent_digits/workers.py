@@ -85,8 +85,11 @@ class Workers:
         a call is raised here as the cause of a CallError, and the calls not yet finished are given
         up. Raises UserError when a call has cost several workers their life.
         """
-        if self.shared:  # Dask sends work to where its data are: workers may have come since
-            self.client.replicate(self.shared)
+        for future in self.shared:
+            with explained("the data's copying"):
+                if error := future.exception():
+                    raise error
+                self.client.replicate(future)  # Dask sends work to data: workers may have come
         expected = software(self.modules)
         futures = {
             name: self.client.submit(
@@ -123,8 +126,20 @@ class Workers:
 
 def result_of(name: str, future: Any) -> Any:
     """The result of a call that ended; see `Workers.run` for what is raised."""
-    try:
+    with explained(name):
         result = future.result()
+    if isinstance(result, UserError):
+        raise result
+    if isinstance(result, Exception):
+        raise CallError(name) from result
+    return result
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what Dask raises for a call into a sentence; a call returns exceptions of its own."""
+    try:
+        yield
     except KilledWorker as error:
         raise UserError(
             f"{name} was given up: {error.allowed_failures + 1} workers died while they ran it. "
@@ -134,15 +149,11 @@ def result_of(name: str, future: Any) -> Any:
         raise UserError(
             f"{name} was lost with Dask's scheduler; what was finished is kept."
         ) from None
-    except ImportError as error:
+    except Exception as error:
         raise UserError(
-            f"a worker cannot run {name} ({error}); install the project there."
+            f"{name} failed in Dask ({type(error).__name__}: {' '.join(str(error).split())}); "
+            "scheduler and workers need this commit and requirements.lock."
         ) from None
-    if isinstance(result, UserError):
-        raise result
-    if isinstance(result, Exception):
-        raise CallError(name) from result
-    return result
 
 
 def same(value: Any) -> Any:
