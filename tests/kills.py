@@ -117,7 +117,7 @@ def killed_study(
     printed = ""
     while True:
         left = [stage for stage in pauses if killed[stage] < 3 and killed.total() < kills]
-        mend_lock(folder / "dvc.lock")
+        mend_dvc(folder)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
         printed += run.printed
         if run.killed is None:
@@ -125,17 +125,19 @@ def killed_study(
         killed[run.killed] += 1
 
 
-def mend_lock(path: Path) -> None:
-    """Delete a `dvc.lock` that was torn: DVC writes it in place, and refuses what a kill leaves.
+def mend_dvc(folder: Path) -> None:
+    """Delete DVC's own two files if they were torn: it writes them in place. See README.
 
-    Stages that are finished come back from DVC's run cache. See README.
+    Stages that are finished come back from DVC's run cache.
     """
-    try:
-        torn = path.exists() and "schema" not in yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, TypeError):
-        torn = True
-    if torn:
-        path.unlink()
+    for name, key in (("dvc.lock", "schema"), (".dvc/tmp/rwlock", "read")):
+        path = folder / name
+        try:
+            torn = path.exists() and key not in yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, TypeError):
+            torn = True
+        if torn:
+            path.unlink()
 
 
 def moment(pauses: list[float], rng: random.Random) -> Moment:
