@@ -13,6 +13,7 @@ help:  ## show this list
 
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
 	@python -m latent_digits.params
+	@python -m latent_digits.mending
 	dvc repro
 	@python -m latent_digits.sync || true  # its server may be away; the results are here
 

@@ -117,27 +117,13 @@ def killed_study(
     printed = ""
     while True:
         left = [stage for stage in pauses if killed[stage] < 3 and killed.total() < kills]
-        mend_dvc(folder)
+        command = [sys.executable, "-m", "latent_digits.mending"]  # as `make repro` does
+        subprocess.run(command, cwd=folder, env=environment(folder), check=True)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
         printed += run.printed
         if run.killed is None:
             return killed, printed
         killed[run.killed] += 1
-
-
-def mend_dvc(folder: Path) -> None:
-    """Delete DVC's own two files if they were torn: it writes them in place. See README.
-
-    Stages that are finished come back from DVC's run cache.
-    """
-    for name, key in (("dvc.lock", "schema"), (".dvc/tmp/rwlock", "read")):
-        path = folder / name
-        try:
-            torn = path.exists() and key not in yaml.safe_load(path.read_text())
-        except (yaml.YAMLError, TypeError):
-            torn = True
-        if torn:
-            path.unlink()
 
 
 def moment(pauses: list[float], rng: random.Random) -> Moment:

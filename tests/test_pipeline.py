@@ -29,8 +29,9 @@ METRICS = (
 # the others are read by tracking and by commands alone.
 READ_BY_TRACKING = {"addresses", "journal", "machine", "provenance", "records", "sending"}
 READ_BY_SENDING = {"note", "page", "registry", "server"}
-COMMANDS = {"lineage", "sync", "served"}  # MLflow runs the last
-WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine"} | COMMANDS
+READ_MLFLOW = {"lineage", "sync", "served"}  # MLflow runs the last
+WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine"} | READ_MLFLOW
+COMMANDS = {"mending"} | READ_MLFLOW
 OBSERVERS = {"params", "console", "tracking"} | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
 
 

@@ -30,7 +30,7 @@ from latent_digits.storage import read_json
 
 EXPERIMENT = "latent-digits"
 TRIALS = f"{EXPERIMENT} trials"
-OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for agents
+OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for LLMs
 # A server's verdict on one entry; everything else that goes wrong may be mended by waiting.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}

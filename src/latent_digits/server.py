@@ -2,11 +2,16 @@
 
 import logging
 import os
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.store.db.utils import _initialize_tables
+from sqlalchemy import create_engine
 
 from latent_digits.addresses import tracking_uri
+
+SQLITE = "sqlite:///"
 
 
 def connect() -> MlflowClient:
@@ -16,5 +21,22 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for talkative in ("mlflow", "urllib3.connectionpool"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(tracking_uri())
+    uri = tracking_uri()
+    if uri.startswith(SQLITE):
+        set_up(Path(uri.removeprefix(SQLITE)))
+    mlflow.set_tracking_uri(uri)
     return MlflowClient()
+
+
+def set_up(data_base: Path) -> None:
+    """Give a new SQLite file its tables before its name: a kill would leave it with half of them,
+    and MLflow would refuse it from then on.
+    """
+    if data_base.exists():
+        return
+    draft = data_base.with_name(f"{data_base.name}.draft")
+    draft.unlink(missing_ok=True)
+    engine = create_engine(f"{SQLITE}{draft}")
+    _initialize_tables(engine)
+    engine.dispose()
+    draft.replace(data_base)
