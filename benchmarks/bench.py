@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 SPLIT = PROJECT / "data/split"
 RESULTS = HERE / "results/speed.json"
-ROUNDS = 7
+ROUNDS = 5
 KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
 # name: (way, processes side by side, threads each; 0 is PyTorch's own choice)
 WAYS = {
