@@ -13,17 +13,9 @@ from latent_digits.digits import Digits
 from latent_digits.running import Training, run_trainings
 from latent_digits.training import Recipe
 from latent_digits.trainings import Trained, train_autoencoder
-from smoke import PROJECT
 
+pytestmark = pytest.mark.usefixtures("project")
 RECIPE = Recipe("adam", 1e-3, 16, epochs=4, patience=4)
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("dvc.yaml", "src", "stages"):
-        source = PROJECT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
 
 
 def digits() -> Digits:

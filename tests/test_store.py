@@ -1,7 +1,6 @@
 """State on disk: the same to the bit, of the same inputs only, and never in the way of a run."""
 
 import errno
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,9 @@ from latent_digits.fingerprint import fingerprint
 from latent_digits.resuming import Resuming
 from latent_digits.store import Slot, Store
 from latent_digits.training import Recipe
-from smoke import PROJECT
 
+pytestmark = pytest.mark.usefixtures("project")
 RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, current."""
-    for name in ("dvc.yaml", "src", "stages"):
-        source = PROJECT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def slot(name: str = "vae", stage: str = "train_vae", split: int = 1, lr: float = 0.1) -> Slot:
