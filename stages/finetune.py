@@ -20,9 +20,9 @@ def main() -> None:
     design = load_design(Path("reports/design.json"), train)
     encoder = load_encoder(Path("data/models/ae.safetensors"), train)
 
-    with stage_run("finetune", params.model_dump(include={"seed", "finetune"})) as run:
+    with stage_run("finetune", params.model_dump(include={"seed", "fabric", "finetune"})) as run:
         trainings = classifiers(design, encoder, params.finetune, params.seed)
-        trained = run_trainings("finetune", digits_of(train, val), trainings, run)
+        trained = run_trainings("finetune", digits_of(train, val), trainings, params.fabric, run)
         save_trained(trained, trainings, train, run)
 
 

@@ -18,9 +18,9 @@ def main() -> None:
     val = load_dataset(Path("data/split/val.safetensors"))
     design = load_design(Path("reports/design.json"), train)
 
-    with stage_run("train_ae", params.model_dump(include={"seed", "train_ae"})) as run:
+    with stage_run("train_ae", params.model_dump(include={"seed", "fabric", "train_ae"})) as run:
         trainings = autoencoders(design, params.train_ae, params.seed)
-        trained = run_trainings("train_ae", digits_of(train, val), trainings, run)
+        trained = run_trainings("train_ae", digits_of(train, val), trainings, params.fabric, run)
         save_trained(trained, trainings, train, run)
 
 

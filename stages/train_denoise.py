@@ -18,10 +18,11 @@ def main() -> None:
     val = load_dataset(Path("data/split/val.safetensors"))
     design = load_design(Path("reports/design.json"), train)
 
-    logged = params.model_dump(include={"seed", "train_denoise", "noise"})
+    logged = params.model_dump(include={"seed", "fabric", "train_denoise", "noise"})
     with stage_run("train_denoise", logged) as run:
         trainings = denoisers(design, params.train_denoise, params.noise.text, params.seed)
-        trained = run_trainings("train_denoise", digits_of(train, val), trainings, run)
+        digits = digits_of(train, val)
+        trained = run_trainings("train_denoise", digits, trainings, params.fabric, run)
         save_trained(trained, trainings, train, run)
 
 

@@ -18,9 +18,9 @@ def main() -> None:
     val = load_dataset(Path("data/split/val.safetensors"))
     design = load_design(Path("reports/design.json"), train)
 
-    with stage_run("train_vae", params.model_dump(include={"seed", "train_vae"})) as run:
+    with stage_run("train_vae", params.model_dump(include={"seed", "fabric", "train_vae"})) as run:
         trainings = vaes(design, params.train_vae, params.seed)
-        trained = run_trainings("train_vae", digits_of(train, val), trainings, run)
+        trained = run_trainings("train_vae", digits_of(train, val), trainings, params.fabric, run)
         save_trained(trained, trainings, train, run)
 
 

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from latent_digits import ranks
 from latent_digits.checkpoint import Checkpoint
 from latent_digits.digits import Digits
+from latent_digits.trainings import Trained, train_autoencoder
 from latent_digits.tuning import Asked, Trial, run_trial
 
 
@@ -46,6 +50,28 @@ def dying_trial(
             os.kill(os.getpid(), signal.SIGKILL)
 
     return run_trial(digits, asked, seed, checkpoint, on_epoch)
+
+
+def dying_rank(digits: Digits, marker: str, *arguments: Any) -> Trained:
+    """A real training, but the first time rank 1's worker is killed after two epochs."""
+    *arguments, report = arguments
+    marker = Path(marker)
+
+    def on_report(event: Any) -> None:
+        report(event)
+        dying = ranks.current().rank == 1 and not marker.exists()
+        if dying and isinstance(event, Checkpoint) and len(event.history) == 2:
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return train_autoencoder(digits, *arguments, on_report)
+
+
+def failing_rank(digits: Digits, report: Callable[[Any], None]) -> None:
+    """Rank 1 raises an exception of its own, while rank 0 waits for it."""
+    if ranks.current().rank == 1:
+        raise ZeroDivisionError("as asked")
+    ranks.current().add_up(torch.zeros(1))
 
 
 def sums(shared: Any, report: Callable[[Any], None]) -> int:

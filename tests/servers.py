@@ -8,7 +8,38 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@contextmanager
+def scheduler() -> Iterator[tuple[str, Callable[[str], None]]]:
+    """`dask scheduler`: its address, and what starts a `dask worker` at a host's address."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> None:
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dask", *arguments],
+                env=environment,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        def start_worker(host: str = "127.0.0.1") -> None:
+            start("worker", address, "--nthreads", "1", "--host", host)
+
+        start("scheduler", "--host", "127.0.0.1", "--port", f"{port}", "--dashboard-address", ":0")
+        yield address, start_worker
 
 
 class Server:
@@ -18,9 +49,7 @@ class Server:
         self.folder = folder
         self.arguments = arguments
         self.variables = variables
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

@@ -107,6 +107,7 @@ def test_stages_know_no_observer_but_tracking() -> None:
         ("mlflow", WRITES_OR_READS_MLFLOW),
         ("optuna", {"tuning"}),
         ("distributed", {"workers"}),
+        ("lightning_fabric", {"ranks"}),
         ("matplotlib", {"figures"}),
         ("torchvision", {"mnist"}),
         ("numba", {"kernels"}),

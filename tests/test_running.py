@@ -10,11 +10,15 @@ import pytest
 
 from latent_digits.console import UserError
 from latent_digits.digits import Digits
+from latent_digits.params import FabricParams
 from latent_digits.running import Training, run_trainings
 from latent_digits.training import Recipe
 from latent_digits.trainings import Trained, train_autoencoder
 
 pytestmark = pytest.mark.usefixtures("project")
+ALONE = FabricParams(
+    accelerator="auto", devices=1, num_nodes=1, strategy="auto", precision="32-true"
+)
 RECIPE = Recipe("adam", 1e-3, 16, epochs=4, patience=4)
 
 
@@ -30,7 +34,7 @@ def run(recipes: dict[str, Recipe], metrics: Any) -> dict[str, Trained]:
         for name, recipe in recipes.items()
     }
     log: Any = SimpleNamespace(metrics=metrics)
-    return run_trainings("train_ae", digits(), trainings, log)
+    return run_trainings("train_ae", digits(), trainings, ALONE, log)
 
 
 def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(

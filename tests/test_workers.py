@@ -1,11 +1,9 @@
 """Workers: reports arrive, exceptions come back whole, one import of torch serves all."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from dask import config
 from latent_digits.console import UserError
 from latent_digits.workers import SETTINGS, CallError, workers
 from remote import deadly, double, dying, fail, sums, where
+from servers import free_port, scheduler
 
 
 def test_results_reports_and_exceptions() -> None:
@@ -49,25 +48,12 @@ def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_workers_of_a_scheduler_elsewhere() -> None:
     """With the ordinary commands: one worker from the start, another later."""
-    dask = [sys.executable, "-m", "dask"]
-    address = f"tcp://127.0.0.1:{free_port()}"
-    with ExitStack() as stack:
-
-        def start(*arguments: str) -> None:
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            process = subprocess.Popen(
-                [*dask, *arguments], env=environment, stderr=subprocess.DEVNULL
-            )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-
-        port = address.rpartition(":")[2]
-        start("scheduler", "--host", "127.0.0.1", "--port", port, "--dashboard-address", ":0")
-        start("worker", address, "--nthreads", "1")
+    with scheduler() as (address, start_worker):
+        start_worker()
         with config.set({"scheduler-address": address}), workers(7) as crew:
             shared = crew.share([1, 2, 3])
             assert dict(crew.run({"a": (sums, shared)}, ignore)) == {"a": 6}
-            start("worker", address, "--nthreads", "1")
+            start_worker()
             crew.client.wait_for_workers(2, timeout=60)
             calls = {str(n): (where, shared) for n in range(4)}
             found = dict(crew.run(calls, ignore))
@@ -134,11 +120,6 @@ def test_no_scheduler_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with config.set({"scheduler-address": address}), pytest.raises(UserError) as error:
         workers(1).__enter__()
     assert str(error.value).startswith(f"no Dask scheduler answers at {address} (")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def ignore(name: str, event: Any) -> None:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_digits import kernels
-from latent_digits.stack import Layer
+from latent_digits.stack import Layer, compiled
 
 KERNEL, STRIDE = 3, 2
 Size = tuple[int, int]
@@ -81,12 +81,12 @@ def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
     for a matrix product to be worth the copies, see `correlate`.
     """
     channels, batch = x.shape[0], x.shape[3]
-    if x.is_cpu and channels > 1:
+    if compiled(x) and channels > 1:
         columns = x.new_empty(channels, KERNEL, KERNEL, *positions, batch)
         kernels.gather(x.numpy(), padding, columns.numpy())
         return columns.view(channels * KERNEL**2, -1)
     padded = F.pad(x, (0, 0, padding, padding, padding, padding))
-    if x.is_cpu:
+    if compiled(x):
         return padded
     taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
     return torch.stack(taps, dim=1).view(channels * KERNEL**2, -1)
@@ -107,7 +107,9 @@ def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor
     if windows.dim() == 2:
         return (gradient.flatten(1) @ windows.t()).view_as(weight)
     out = torch.empty_like(weight)
-    kernels.weight_gradient(*(t.numpy() for t in (windows[0], gradient, out[:, 0])))
+    kernels.weight_gradient(
+        *(t.numpy() for t in (windows[0], gradient.to(windows.dtype), out[:, 0]))
+    )
     return out
 
 
@@ -121,7 +123,7 @@ def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -
     channels, batch = len(bias), x.shape[-1]
     columns = weight.flatten(1).t() @ x.flatten(1)
     columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
-    if x.is_cpu:
+    if compiled(columns):
         out = x.new_empty(channels, *size, batch)
         kernels.scatter(columns.numpy(), bias.detach().numpy(), padding, out.numpy())
         return out

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latent_digits import ranks
 from latent_digits.dataset import Dataset
 
 
@@ -33,9 +34,8 @@ def labels_of(digits: Digits) -> tuple[Tensor, Tensor]:
 
 
 def to_device(array: np.ndarray) -> Tensor:
-    """The whole array on the GPU where there is one: no batch is ever copied there."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.tensor(array, device=device)
+    """The whole array where it is needed, a GPU if there is one: no batch is ever copied there."""
+    return torch.tensor(array, device=ranks.current().device)
 
 
 def constant_mse(digits: Digits) -> float:

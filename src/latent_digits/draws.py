@@ -1,10 +1,14 @@
 """Random numbers for activations that lie batch-last in memory.
 
-All follow from torch's global generator, which the caller seeds.
+All follow from torch's global generator, which the caller seeds. Where several processes have a
+slice of a batch each, every one draws for the whole batch and keeps what belongs to its slice: an
+image meets the same numbers however the batch is divided.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,26 +19,63 @@ from latent_digits import kernels
 LEVELS = 2**16
 
 
+class Share(NamedTuple):
+    """What this process has of a batch: so many images lie before its own, of so many in all."""
+
+    before: int
+    batch: int
+
+
+_share: Share | None = None  # for one step, of the process as torch's generator is
+
+
+@contextmanager
+def sliced(share: Share) -> Iterator[None]:
+    """Draws within the block are for a slice of a batch."""
+    global _share
+    _share = share
+    try:
+        yield
+    finally:
+        _share = None
+
+
+def share_of(images: int) -> Share:
+    """Where `images` of this process lie in their batch."""
+    return _share or Share(0, images)
+
+
+def own(drawn: Tensor, images: int) -> Tensor:
+    """The numbers [units, images] of this process, of those for a whole batch in one row."""
+    before, batch = share_of(images)
+    return drawn.view(-1, batch)[:, before : before + images].contiguous()
+
+
 def draw_like(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
-    """`draw` (`torch.rand` or `torch.randn`) in the shape and the memory order of `x`.
+    """`draw` (`torch.rand` or `torch.randn`) in the shape and the memory order of `x` [B, ...].
 
     `torch.randn_like` draws one number after the other where `x` is not row-major, which takes ten
-    times as long. `x` must fill its memory without gaps.
+    times as long. `x` must fill its memory without gaps, batch-last.
     """
-    return draw(x.numel(), device=x.device).as_strided(x.size(), x.stride())
+    units = x.numel() // len(x)
+    drawn = draw(units * share_of(len(x)).batch, device=x.device)
+    return own(drawn, len(x)).as_strided(x.size(), x.stride())
 
 
 def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
-    """LEVELS equally likely values, as int16 from -LEVELS / 2, on the device of `x`.
+    """LEVELS equally likely values [..., B], as int16 from -LEVELS / 2, on the device of `x`.
 
     Enough to decide on an element with a given chance, at a fraction of a float's cost. On the CPU
     the generator gives a key only, and the numbers follow from that and their position.
     """
-    count = prod(shape)
+    images = shape[-1]
+    count = prod(shape[:-1]) * share_of(images).batch
     if x.is_cpu:
-        return torch.from_numpy(kernels.levels(draw_key(), count)).view(*shape)
-    words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
-    return words.random_(-(2**63), None).view(torch.int16)[:count].view(*shape)
+        drawn = torch.from_numpy(kernels.levels(draw_key(), count))
+    else:
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
+    return own(drawn, images).view(*shape)
 
 
 def draw_key() -> np.ndarray:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from latent_digits import kernels
-from latent_digits.draws import LEVELS, draw_key, draw_levels
-from latent_digits.stack import Layer
+from latent_digits.draws import LEVELS, draw_key, draw_levels, share_of
+from latent_digits.stack import Layer, compiled
 
 
 class ReluDropout(Layer):
@@ -52,9 +52,10 @@ def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
     A unit is zeroed with chance `dropped` / LEVELS, else multiplied by `scale`.
     """
     highest_dropped = dropped - 1 - LEVELS // 2
-    if x.is_cpu:
+    if compiled(x):
         array = x.numpy()
-        kernels.relu_dropout(array, draw_key(), highest_dropped, array.dtype.type(scale))
+        where, scaling = share_of(x.shape[2]), array.dtype.type(scale)
+        kernels.relu_dropout(array, draw_key(), *where, highest_dropped, scaling)
     else:
         kept = draw_levels((x.shape[0], x.shape[2]), x) > highest_dropped
         x.relu_().mul_(kept.mul(scale)[:, None])
@@ -62,7 +63,7 @@ def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
 
 def relu_dropout_vjp(gradient: Tensor, y: Tensor, scale: float) -> Tensor:
     """The gradient of the input, from the output's and the output `y`."""
-    if not y.is_cpu:
+    if not compiled(gradient, y):
         return torch.ops.aten.threshold_backward(gradient, y, 0).mul_(scale)
     out = torch.empty_like(y)
     array = out.numpy()

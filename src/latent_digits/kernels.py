@@ -132,13 +132,14 @@ def levels(key, count):
 
 
 @compiled
-def relu_dropout(x, key, highest_dropped, scale):
+def relu_dropout(x, key, before, batch, highest_dropped, scale):
     """In place on `x` [F, P, B]: ReLU, then units F of images B dropped, or multiplied by `scale`.
 
-    A unit is dropped when its level is at most `highest_dropped`.
+    A unit is dropped when its level is at most `highest_dropped`. The images lie in a `batch`, so
+    many `before` them.
     """
     zero = x.dtype.type(0)
-    drawn = levels(key, x.shape[0] * x.shape[2]).reshape(x.shape[0], x.shape[2])
+    drawn = levels(key, x.shape[0] * batch).reshape(x.shape[0], batch)[:, before:]
     for f in range(x.shape[0]):
         for p in range(x.shape[1]):
             for b in range(x.shape[2]):

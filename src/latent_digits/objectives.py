@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from latent_digits import losses
 from latent_digits.pixels import as_input
+from latent_digits.seeds import seed_for
 
 Values = dict[str, Tensor]
 Objective = Callable[[nn.Module, Tensor, Tensor], Values]
@@ -42,16 +43,23 @@ def classification(model: nn.Module, x: Tensor, labels: Tensor) -> Values:
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, objective: Objective, inputs: Tensor, targets: Tensor, seed: int
+    model: nn.Module,
+    objective: Objective,
+    inputs: Tensor,
+    targets: Tensor,
+    seed: int,
+    batches: slice = slice(None),
 ) -> Values:
     """The objective's values for every image, [N] each, with the model in eval mode.
 
-    `seed` fixes what the model samples, so that the same weights always give the same values.
+    `seed` fixes what the model samples, so that the same weights always give the same values. Of
+    only some `batches` of EVAL_BATCH images the values are the same; of none there are none.
     """
     model.eval()
-    torch.manual_seed(seed)
-    parts = [
-        objective(model, as_input(x), as_input(target))
-        for x, target in zip(inputs.split(EVAL_BATCH), targets.split(EVAL_BATCH), strict=True)
-    ]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    pairs = zip(inputs.split(EVAL_BATCH), targets.split(EVAL_BATCH), strict=True)
+    parts = []
+    for number, (x, target) in list(enumerate(pairs))[batches]:
+        torch.manual_seed(seed_for(seed, number))
+        parts.append(objective(model, as_input(x), as_input(target)))
+    names = parts[0] if parts else ()
+    return {name: torch.cat([part[name] for part in parts]) for name in names}

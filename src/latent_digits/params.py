@@ -154,6 +154,16 @@ class PlotParams(Section):
     max_points: Count
 
 
+class FabricParams(Section):
+    """How one training is spread; see `latent_digits.ranks`."""
+
+    accelerator: Literal["auto", "cpu", "cuda"]
+    devices: Count
+    num_nodes: Count
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["32-true", "bf16-mixed"]
+
+
 class TrackingParams(Section):
     required: bool
     system_metrics: bool
@@ -170,6 +180,7 @@ class Params(Section):
     train_vae: TrainVaeParams
     finetune: FinetuneParams
     noise: NoiseParams
+    fabric: FabricParams
     evaluate: EvaluateParams
     plot: PlotParams
     tracking: TrackingParams

@@ -1,6 +1,7 @@
 """Trainings, run by workers side by side, shown as they go, logged and stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import Board, UserError, losses, say
 from latent_digits.dataset import Dataset
 from latent_digits.digits import Digits
+from latent_digits.params import FabricParams
+from latent_digits.ranks import DEFAULT, RankLostError, Spread, run_rank
 from latent_digits.resuming import Resuming
 from latent_digits.storage import Row, write_csv
 from latent_digits.store import Store
@@ -15,7 +18,9 @@ from latent_digits.tracking import StageRun
 from latent_digits.training import DivergedError, best_row
 from latent_digits.trainings import CollapsedError, Trained
 from latent_digits.weights import save_model
-from latent_digits.workers import CallError, side_by_side, workers
+from latent_digits.workers import Call, CallError, Workers, side_by_side, workers
+
+STARTS = 3  # of a training over several processes
 
 
 class Training(NamedTuple):
@@ -28,16 +33,22 @@ class Training(NamedTuple):
 
 
 def run_trainings(
-    stage: str, digits: Digits, trainings: Mapping[str, Training], run: StageRun
+    stage: str,
+    digits: Digits,
+    trainings: Mapping[str, Training],
+    fabric: FabricParams,
+    run: StageRun,
 ) -> dict[str, Trained]:
     """Each training's result by its name; trainings that were killed go on where they were.
 
-    Raises UserError when one diverges.
+    Side by side, a process each, or one after the other where `fabric` asks for several processes
+    a training. Raises UserError when one diverges.
     """
-    count = side_by_side(len(trainings))
+    spread = Spread(**fabric.model_dump())
+    count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
     with Store(stage, digits) as store, workers(count) as crew, Board(stage) as board:
         saved = {
-            name: Resuming(store.slot(name, one.function, one.arguments))
+            name: Resuming(store.slot(name, one.function, one.arguments, spread))
             for name, one in trainings.items()
         }
         for name, training in trainings.items():
@@ -54,13 +65,15 @@ def run_trainings(
                 run.metrics({name: without_epoch(row)}, step=epoch)
 
         shared = crew.share(digits)
-        calls = {
-            name: (one.function, shared, *one.arguments, saved[name].latest)
-            for name, one in trainings.items()
-        }
+
+        def call(name: str) -> Call:
+            one = trainings[name]
+            return one.function, shared, *one.arguments, saved[name].latest
+
+        calls = {name: partial(call, name) for name in trainings}
         results: dict[str, Trained] = {}
         try:
-            for name, trained in crew.run(calls, on_report):
+            for name, trained in ended(crew, spread, calls, on_report):
                 results[name] = trained
                 best = best_row(trained.history)
                 board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
@@ -71,6 +84,44 @@ def run_trainings(
             raise UserError(f"{sentence}; lower the learning rate in params.yaml.") from None
         store.keep(*trainings)
     return results
+
+
+def ended(
+    crew: Workers,
+    spread: Spread,
+    calls: Mapping[str, Callable[[], Call]],
+    on_report: Callable[[str, Any], Any],
+) -> Iterator[tuple[str, Trained]]:
+    """(name, result) of each call as it ends: all side by side, or each over several processes.
+
+    A call is asked for when it starts, so that it goes on from the latest checkpoint.
+    """
+    if spread.processes > 1:
+        for name, call in calls.items():
+            yield name, over_ranks(crew, spread, name, call, on_report)
+        return
+    # Without Fabric, where it would change nothing: its import takes seconds.
+    before = () if spread == DEFAULT else (run_rank, spread, 0, None, "")
+    yield from crew.run({name: (*before, *call()) for name, call in calls.items()}, on_report)
+
+
+def over_ranks(
+    crew: Workers,
+    spread: Spread,
+    name: str,
+    call: Callable[[], Call],
+    on_report: Callable[[str, Any], Any],
+) -> Trained:
+    """The result of a call that is started again when one of its processes is lost."""
+    for _ in range(STARTS):
+        try:
+            return crew.run_spread(name, spread, call(), on_report)
+        except RankLostError as loss:
+            say(f"{name}: lost one of {spread.processes} processes ({loss}).")
+    raise UserError(
+        f"{name} was given up: it lost a process in each of {STARTS} starts; what was finished is "
+        "kept."
+    )
 
 
 def save_trained(

@@ -15,6 +15,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
+def compiled(*tensors: Tensor) -> bool:
+    """Whether the kernels take all of them: they are on the CPU, and of a type that NumPy has."""
+    return all(x.is_cpu and x.dtype is not torch.bfloat16 for x in tensors)
+
+
 class Layer(nn.Module):
     """A function of a batch-last activation and the layer's own parameters, with its derivative.
 

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latent_digits import ranks
 from latent_digits.checkpoint import Checkpoint
+from latent_digits.console import UserError
+from latent_digits.draws import Share, sliced
 from latent_digits.objectives import Objective, measure
 from latent_digits.optim import Descent, Number
 from latent_digits.pixels import as_input
@@ -65,8 +68,11 @@ def fit(
 
     `on_epoch` gets a checkpoint after each epoch; given one, the training goes on after it. Every
     epoch draws from a seed of its own, so the result is the same to the bit.
+
+    Where several processes share the training, each calls this with the same arguments and gets
+    the same result; see `latent_digits.ranks`.
     """
-    device = train.inputs.device
+    device, here = train.inputs.device, ranks.current()
     model.to(device)
     descent = Descent(model, recipe.optimizer, recipe.lr)
     steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
@@ -82,11 +88,15 @@ def fit(
         epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
-        with average.in_place():
-            values = measure(model, objective, val.inputs, val.targets, seed_for(seed, "val"))
+        with average.in_place(), here.autocast():
+            pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
+            values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
+        sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
         row: Row = {"epoch": epoch}
-        row |= {f"train_{name}": value.item() for name, value in means.items()}
-        row |= {f"val_{name}": value.double().mean().item() for name, value in values.items()}
+        row |= {f"train_{name}": mean for name, mean in means.items()}
+        row |= {
+            f"val_{name}": total / len(val.inputs) for name, total in here.sums(sums, means).items()
+        }
         if not math.isfinite(row["train_loss"] + row["val_loss"]):
             raise DivergedError(
                 f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
@@ -125,12 +135,18 @@ class Steps:
         self.model, self.objective, self.train = model, objective, train
         self.batch_size, self.descent, self.corrupt = batch_size, descent, corrupt
         self.totals: dict[str, Tensor] = {}
+        self.ranks = ranks.current()
+        if self.ranks.processes > min(batch_size, len(train.inputs)):
+            raise UserError(
+                f"{self.ranks.processes} processes cannot share batches of {batch_size} images, of "
+                f"{len(train.inputs)}; lower fabric.devices or fabric.num_nodes in params.yaml."
+            )
         device = train.inputs.device
         self.take: Take = self.learn
         if device.type == "cuda":
             self.take = Replayed(self.learn, batch_size, device)
 
-    def epoch(self) -> dict[str, Tensor]:
+    def epoch(self) -> dict[str, float]:
         """One pass over the images in random order; the mean of each of the objective's values.
 
         Nothing is read back from the device before the end of the pass.
@@ -142,16 +158,26 @@ class Steps:
         order = torch.randperm(len(inputs), device=inputs.device)
         for batch in order.split(self.batch_size):
             self.take(batch, self.descent.next())
-        return {name: total / len(inputs) for name, total in self.totals.items()}
+        sums = self.ranks.sums(self.totals, self.totals)
+        return {name: total / len(inputs) for name, total in sums.items()}
 
     def learn(self, batch: Tensor, numbers: Sequence[Number]) -> None:
         """A step on the images at `batch`, with the numbers of `Descent.next`."""
+        part = self.ranks.slice(len(batch))
+        if part.start < part.stop:  # an epoch's last batch may be too small for all processes
+            with sliced(Share(part.start, len(batch))), self.ranks.autocast():
+                self.backward(batch[part], 1 / len(batch))
+        self.ranks.add_up(self.descent.flat.gradients)
+        self.descent.update(numbers)
+
+    def backward(self, batch: Tensor, weight: float) -> None:
+        """Add the gradients of the images at `batch`, each with `weight`, and their values."""
         inputs, targets = self.train.inputs, self.train.targets
         x = as_input(inputs, batch)
         target = x if targets is inputs else as_input(targets, batch)
         values = self.objective(self.model, x if self.corrupt is None else self.corrupt(x), target)
-        values["loss"].mean().backward()
-        self.descent.update(numbers)
+        loss = values["loss"]
+        loss.backward(torch.full_like(loss, weight))
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
             if name in self.totals:

@@ -12,10 +12,12 @@ import platform
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ import dask.config
 import torch
 from distributed import Client, KilledWorker, LocalCluster, get_worker
 from distributed.client import FutureCancelledError
+from distributed.comm.addressing import get_address_host
 from distributed.protocol.pickle import dumps, loads
 from distributed.utils import get_mp_context
 
 from latent_digits.console import UserError, say
+from latent_digits.ranks import Meeting, RankLostError, Spread, run_rank
 
 SETTINGS = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -43,6 +47,8 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "MALLOC_TOP_PAD_": "67108864",
 }
+LOOK_IN = 2.0  # seconds without a word from any rank before a look whether all live
+WAIT_FOR_WORKERS = 60  # seconds
 ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process, not to a thread
 Call = tuple[Any, ...]  # a function and its arguments, without the last one: `report`
 
@@ -62,6 +68,7 @@ class Workers:
         self.client = client
         self.shared: list[Any] = []
         self.events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.starts = count()
         self.topic = f"progress-{client.id}"
         self.modules = tuple(sorted(n for n in sys.modules if n.startswith("latent_digits.")))
         client.subscribe_topic(self.topic, lambda event: self.events.put(loads(event[1])))
@@ -85,27 +92,8 @@ class Workers:
         a call is raised here as the cause of a CallError, and the calls not yet finished are given
         up. Raises UserError when a call has cost several workers their life.
         """
-        for future in self.shared:
-            with explained("the data's copying"):
-                if error := future.exception():
-                    raise error
-                self.client.replicate(future)  # Dask sends work to data: workers may have come
-        expected = software(self.modules)
-        futures = {
-            name: self.client.submit(
-                report_back,
-                self.topic,
-                self.modules,
-                expected,
-                function,
-                name,
-                *arguments,
-                pure=False,
-            )
-            for name, (function, *arguments) in calls.items()
-        }
-        for name, future in futures.items():
-            future.add_done_callback(partial(self.finished, name))
+        self.bring_data()
+        futures = {name: self.submit(name, call) for name, call in calls.items()}
         waiting = set(futures)
         try:
             while waiting:
@@ -119,6 +107,116 @@ class Workers:
                 yield name, result_of(name, event)
         finally:
             self.client.cancel([futures[name] for name in waiting])
+
+    def run_spread(
+        self, name: str, spread: Spread, call: Call, on_report: Callable[[str, Any], Any]
+    ) -> Any:
+        """The result of one call, made by several workers at once, each a rank of `spread`.
+
+        Reports and exceptions are passed on as by `run`. Raises RankLostError when a worker is
+        lost, after which the call may be made again, and UserError when there are too few workers.
+        """
+        self.bring_data()
+        addresses = self.seats(spread)
+        start = next(self.starts)
+        futures: dict[str, Any] = {}
+        results: dict[str, Any] = {}
+        loss: RankLostError | None = None
+
+        def submit(rank: int, meeting: Meeting | None) -> None:
+            key = f"{name}, rank {rank} of start {start}"
+            host = get_address_host(addresses[rank])
+            rank_call = (run_rank, spread, rank, meeting, host, *call)
+            futures[key] = self.submit(key, rank_call, addresses[rank])
+
+        submit(0, None)
+        try:
+            while len(results) < len(futures):
+                try:
+                    key, event = self.events.get(timeout=LOOK_IN)
+                except queue.Empty:
+                    if set(addresses) - set(self.addresses()):
+                        loss = loss or RankLostError("a worker has ended")
+                    if loss:
+                        raise loss from None
+                    continue
+                if key not in futures:
+                    continue
+                if isinstance(event, Meeting):
+                    for rank in range(1, spread.processes):
+                        submit(rank, event)
+                elif event is not futures[key]:
+                    on_report(name, event)
+                else:
+                    try:
+                        results[key] = result_of(name, event)
+                    except CallError as error:
+                        # To all others, a rank that fails is one that is lost: wait for its word.
+                        if not isinstance(error.__cause__, RankLostError):
+                            raise
+                        loss = error.__cause__
+            return results[min(results)]
+        except BaseException as error:
+            self.client.cancel(list(futures.values()))
+            if isinstance(error, Exception):
+                # The ranks that are left may wait for minutes for one that is not.
+                living = sorted(set(addresses) & set(self.addresses()))
+                self.client.restart_workers(living, raise_for_error=False)
+            raise
+
+    def seats(self, spread: Spread) -> list[str]:
+        """The address of each rank's worker: so many on each of so many hosts."""
+        if spread.num_nodes > 1 and not dask.config.get("scheduler-address", None):
+            raise UserError(
+                f"fabric.num_nodes is {spread.num_nodes}, but this machine's workers are on one "
+                "host; set DASK_SCHEDULER_ADDRESS to a scheduler that has workers on others."
+            )
+        deadline = time.monotonic() + WAIT_FOR_WORKERS
+        while True:
+            hosts: dict[str, list[str]] = {}
+            for address in self.addresses():
+                hosts.setdefault(get_address_host(address), []).append(address)
+            full = [found[: spread.devices] for found in hosts.values()]
+            full = [found for found in full if len(found) == spread.devices]
+            if len(full) >= spread.num_nodes:
+                return list(chain(*full[: spread.num_nodes]))
+            if time.monotonic() > deadline:
+                found = ", ".join(f"{len(found)} on {host}" for host, found in hosts.items())
+                raise UserError(
+                    f"fabric asks for {spread.devices} workers on each of {spread.num_nodes} hosts;"
+                    f" found: {found or 'none'}."
+                )
+            time.sleep(0.2)
+
+    def addresses(self) -> list[str]:
+        """Those of all workers that there are now."""
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def bring_data(self) -> None:
+        """Shared values to every worker: Dask sends work to data, and workers may have come."""
+        for future in self.shared:
+            with explained("the data's copying"):
+                if error := future.exception():
+                    raise error
+                self.client.replicate(future)
+
+    def submit(self, name: str, call: Call, worker: str | None = None) -> Any:
+        """Start a call, at one worker or at any; its end is an event of `name`."""
+        function, *arguments = call
+        expected = software(self.modules)
+        future = self.client.submit(
+            report_back,
+            self.topic,
+            self.modules,
+            expected,
+            function,
+            name,
+            *arguments,
+            pure=False,
+            workers=worker and [worker],
+        )
+        future.add_done_callback(partial(self.finished, name))
+        return future
 
     def finished(self, name: str, future: Any) -> None:
         self.events.put((name, future))
