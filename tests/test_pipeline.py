@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from latent_digits.storage import read_csv
 from smoke import PROJECT, dvc, run, scratch_copy
 
 SOURCE = PROJECT / "src/latent_digits"
@@ -228,6 +230,21 @@ def test_progress_is_plain_lines_without_a_terminal(smoke: Any) -> None:
     _, printed, _ = smoke
     assert re.search(r"train_ae ae: epoch 3/3 +train [\d.]+ +val [\d.]+", printed)
     assert "\x1b" not in printed
+
+
+def test_a_training_over_two_processes_is_one_parameter(smoke: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(smoke[0], folder)
+    before = read_csv(folder / "reports/histories/denoiser.csv")
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("devices: 1", "devices: 2"))
+    done = dvc(folder, "repro", "train_denoise")
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["train_denoise"]
+    for row, expected in zip(
+        read_csv(folder / "reports/histories/denoiser.csv"), before, strict=True
+    ):
+        assert row == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
