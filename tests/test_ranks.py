@@ -180,7 +180,8 @@ def test_an_image_meets_the_same_draws_in_any_slice(way: str) -> None:
         normal = draw_like(torch.randn, x.movedim(-1, 0)).movedim(0, -1)
         kept = torch.ones_like(x)
         relu_dropout(kept, 2**15, 1.0)
-        return [normal, draw_levels(x.shape, x), kept]
+        grey = torch.full_like(x, 0.5).movedim(-1, 0)
+        return [normal, draw_levels(x.shape, x), kept, NOISE(grey).movedim(0, -1)]
 
     whole = drawn(torch.zeros(3, 5, 17))
     for part in (slice(0, 6), slice(6, 17)):

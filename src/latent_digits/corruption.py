@@ -1,7 +1,8 @@
 """The report's noise: speckle, salt & pepper and Gaussian, on every image, in this order.
 
 Images are [B, 1, H, W] in [0, 1], and are clipped to that range after each noise. Draws come from
-torch's global generator, which the caller seeds.
+torch's global generator, which the caller seeds; on the CPU a normal one is one of 65,536 values,
+which differ by less than a pixel's levels do.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_digits.draws import LEVELS, draw_levels, draw_like
+from latent_digits import kernels
+from latent_digits.draws import (
+    LEVELS,
+    draw_key,
+    draw_levels,
+    draw_like,
+    normal_levels,
+    share_of,
+)
 from latent_digits.pixels import as_input
+from latent_digits.stack import batch_last, compiled
 
 
 @dataclass(frozen=True)
@@ -24,25 +34,27 @@ class Noise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`x` with all three noises; `x` itself is left as it is."""
-        return self.gaussian(self.salt_and_pepper(self.speckle(x)))
+        shares = round(self.salt_pepper / 2 * LEVELS)  # of salt and of pepper, a multiple of 2^-16
+        speckle, gaussian = self.speckle_variance**0.5, self.gaussian_variance**0.5
+        numbers = (speckle, shares, self.gaussian_mean, gaussian)
+        if not compiled(x):
+            return noisy(x, *numbers)
+        pixels = batch_last(x)
+        out = torch.empty_like(pixels)
+        arrays = (tensor.view(-1, len(x)).numpy() for tensor in (pixels, out))
+        kernels.noisy(*arrays, draw_key(), *share_of(len(x)), normal_levels(), *numbers)
+        return out.movedim(-1, 0)
 
-    def speckle(self, x: Tensor) -> Tensor:
-        """x + x·n with n ~ N(0, speckle_variance)."""
-        n = draw_like(torch.randn, x).mul_(self.speckle_variance**0.5)
-        return n.mul_(x).add_(x).clamp_(0, 1)
 
-    def salt_and_pepper(self, x: Tensor) -> Tensor:
-        """A share of the pixels set to 0 or 1, with equal chance."""
-        levels = draw_levels(x.movedim(0, -1).shape, x).movedim(-1, 0)
-        share = round(self.salt_pepper / 2 * LEVELS)  # a multiple of 2^-16 each
-        pepper = levels >= share - LEVELS // 2
-        salt = levels > LEVELS // 2 - 1 - share
-        return x.mul(pepper).masked_fill_(salt, 1.0)
-
-    def gaussian(self, x: Tensor) -> Tensor:
-        """x + n with n ~ N(gaussian_mean, gaussian_variance)."""
-        n = draw_like(torch.randn, x).mul_(self.gaussian_variance**0.5)
-        return n.add_(self.gaussian_mean).add_(x).clamp_(0, 1)
+def noisy(x: Tensor, speckle: float, shares: int, mean: float, gaussian: float) -> Tensor:
+    """`kernels.noisy` in PyTorch's operations."""
+    n = draw_like(torch.randn, x)
+    y = n.mul_(speckle).mul_(x).add_(x).clamp_(0, 1)
+    levels = draw_levels(x.movedim(0, -1).shape, x).movedim(-1, 0)
+    pepper = levels < shares - LEVELS // 2
+    salt = levels > LEVELS // 2 - 1 - shares
+    y.masked_fill_(pepper, 0.0).masked_fill_(salt, 1.0)
+    return draw_like(torch.randn, x).mul_(gaussian).add_(mean).add_(y).clamp_(0, 1)
 
 
 def corrupted(images: Tensor, noise: Noise, seed: int) -> Tensor:

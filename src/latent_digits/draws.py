@@ -7,6 +7,7 @@ image meets the same numbers however the batch is divided.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from typing import NamedTuple
 
@@ -76,6 +77,13 @@ def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
         words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
         drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
     return own(drawn, images).view(*shape)
+
+
+@cache
+def normal_levels() -> np.ndarray:
+    """The quantiles of N(0, 1) in the middle of LEVELS equal shares, float32: up to ±4.3."""
+    middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    return torch.special.ndtri(middles).to(torch.float32).numpy()
 
 
 def draw_key() -> np.ndarray:

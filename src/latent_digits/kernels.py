@@ -157,6 +157,28 @@ def relu_dropout_vjp(gradient, y, scale, out):
 
 
 @compiled
+def noisy(x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
+    """`out` = `x`, [P, B] each, with speckle, salt & pepper and Gaussian noise, each clipped.
+
+    `normal` has a value for each level, `speckle` and `gaussian` are standard deviations, and so
+    many `shares` of all levels are salt, and as many pepper. The images lie in a `batch`, so many
+    `before` them.
+    """
+    zero, one, middle = x.dtype.type(0), x.dtype.type(1), len(normal) // 2
+    speckle, gaussian, mean = x.dtype.type(speckle), x.dtype.type(gaussian), x.dtype.type(mean)
+    drawn = levels(key, 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)[:, :, before:]
+    for p in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            y = x[p, b] + x[p, b] * speckle * normal[drawn[0, p, b] + middle]
+            level = drawn[1, p, b] + middle
+            y = min(max(y, zero), one)
+            y = zero if level < shares else y
+            y = one if level >= len(normal) - shares else y
+            y = y + mean + gaussian * normal[drawn[2, p, b] + middle]
+            out[p, b] = min(max(y, zero), one)
+
+
+@compiled
 def squared_error(x_hat, x, out):
     """`out` [B] = the sum over F of (`x_hat` - `x`)², [F, B] each."""
     out[:] = 0

@@ -1,5 +1,6 @@
 """The arrays that the figures draw: images, paths through latent space, projections, shapes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,14 @@ def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
     """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, 28, 28]."""
     x = as_input(image)[None]
     torch.manual_seed(seed)
-    kinds = [noise.gaussian, noise.salt_and_pepper, noise.speckle, noise]
+    none = Noise(0.0, 0.0, 0.0, 0.0)
+    gaussian = {"gaussian_mean": noise.gaussian_mean, "gaussian_variance": noise.gaussian_variance}
+    kinds = [
+        replace(none, **gaussian),
+        replace(none, salt_pepper=noise.salt_pepper),
+        replace(none, speckle_variance=noise.speckle_variance),
+        noise,
+    ]
     return torch.cat([x, *(kind(x) for kind in kinds)])[:, 0].numpy()
 
 
