@@ -41,8 +41,8 @@ class Noise:
             return noisy(x, *numbers)
         pixels = batch_last(x)
         out = torch.empty_like(pixels)
-        arrays = (tensor.view(-1, len(x)).numpy() for tensor in (pixels, out))
-        kernels.noisy(*arrays, draw_key(), *share_of(len(x)), normal_levels(), *numbers)
+        of_x, of_y = (tensor.view(-1, len(x)).numpy() for tensor in (pixels, out))
+        kernels.noisy(of_x, of_y, draw_key(), *share_of(len(x)), normal_levels(), *numbers)
         return out.movedim(-1, 0)
 
 
