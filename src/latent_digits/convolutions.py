@@ -4,8 +4,9 @@ With so few channels PyTorch's CPU kernels reach a tenth of a core's matrix rate
 transposed ones take most of a training step. Laid out as [C, H, W, B], gathering the 3×3
 neighbourhoods copies runs of B consecutive floats, and what remains is one matrix product
 ("im2col", Chellapilla et al. 2006; batch-last as in cuda-convnet, Krizhevsky 2012). A transposed
-convolution is the adjoint: one product, then the neighbourhoods added back. Both layers keep the
-parameters of PyTorch's own and equal them by test.
+convolution is the adjoint: one product, then the neighbourhoods added back. On the CPU the
+neighbourhoods are read where they lie and not copied, see `latent_digits.kernels`. Both layers keep
+the parameters of PyTorch's own and equal them by test.
 
 C channels of the side with more pixels, C' of the other; H W and R S these pixels; B batch;
 K = 9·C.
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_digits import kernels
-from latent_digits.stack import Layer, compiled
+from latent_digits.stack import Layer
 
 KERNEL, STRIDE = 3, 2
 Size = tuple[int, int]
@@ -77,39 +78,35 @@ class ConvTranspose2d(Layer):
 def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
     """The neighbourhoods of `positions` = (R, S) in `x` [C, H, W, B]: [K, R·S·B].
 
-    Of a single channel on the CPU just `x` with its padding, [1, H', W', B]: nine rows are too few
-    for a matrix product to be worth the copies, see `correlate`.
+    On the CPU [C, 2, 2, R+1, S+1, B], which holds no pixel twice: see `kernels.polyphase`.
     """
     channels, batch = x.shape[0], x.shape[3]
-    if compiled(x) and channels > 1:
-        columns = x.new_empty(channels, KERNEL, KERNEL, *positions, batch)
-        kernels.gather(x.numpy(), padding, columns.numpy())
-        return columns.view(channels * KERNEL**2, -1)
+    if x.is_cpu:
+        rows, cols = positions
+        phases = x.new_empty(channels, STRIDE, STRIDE, rows + 1, cols + 1, batch)
+        kernels.polyphase(x.numpy(), padding, phases.numpy())
+        return phases
     padded = F.pad(x, (0, 0, padding, padding, padding, padding))
-    if compiled(x):
-        return padded
     taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
     return torch.stack(taps, dim=1).view(channels * KERNEL**2, -1)
 
 
 def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) -> Tensor:
     """The convolution of what `gather` found with `weight` [C', C, 3, 3]: [C', R, S, B]."""
-    if windows.dim() == 2:
+    if not windows.is_cpu:
         y = torch.addmm(bias[:, None], weight.flatten(1), windows)
         return y.view(len(weight), *positions, -1)
     y = windows.new_empty(len(weight), *positions, windows.shape[-1])
-    kernels.correlate(*(t.detach().numpy() for t in (windows[0], weight[:, 0], bias, y)))
+    kernels.correlate(*(t.detach().numpy() for t in (windows, weight, bias, y)))
     return y
 
 
 def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of `weight`, from what `gather` found and the gradient [C', R, S, B]."""
-    if windows.dim() == 2:
+    if not windows.is_cpu:
         return (gradient.flatten(1) @ windows.t()).view_as(weight)
     out = torch.empty_like(weight)
-    kernels.weight_gradient(
-        *(t.numpy() for t in (windows[0], gradient.to(windows.dtype), out[:, 0]))
-    )
+    kernels.weight_gradient(*(t.numpy() for t in (windows, gradient, out)))
     return out
 
 
@@ -123,7 +120,7 @@ def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -
     channels, batch = len(bias), x.shape[-1]
     columns = weight.flatten(1).t() @ x.flatten(1)
     columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
-    if compiled(columns):
+    if x.is_cpu:
         out = x.new_empty(channels, *size, batch)
         kernels.scatter(columns.numpy(), bias.detach().numpy(), padding, out.numpy())
         return out

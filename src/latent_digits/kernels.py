@@ -7,7 +7,7 @@ operations, for other devices, and tests hold the two equal.
 
 Compiled code is kept in `__pycache__`, so that a process compiles nothing that another has.
 
-C channels, H W pixels, B batch, R S positions of the 3×3 kernel.
+C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 kernel makes of them.
 """
 
 import numpy as np
@@ -20,22 +20,26 @@ contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reasso
 
 
 @compiled
-def gather(x, padding, columns):
-    """The 3×3 neighbourhoods, two apart, of `x` [C, H, W, B] as `columns` [C, 3, 3, R, S, B]."""
+def polyphase(x, padding, out):
+    """`x` [C, H, W, B] with its padding, every other row and column: `out` [C, 2, 2, R+1, S+1, B].
+
+    What lies two apart in `x` lies side by side in `out`: along a row of positions each weight of
+    the 3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied.
+    """
     channels, height, width, batch = x.shape
-    rows, cols = columns.shape[3:5]
+    rows, cols = out.shape[3:5]
     for c in range(channels):
-        for i in range(3):
-            for j in range(3):
+        for i in range(2):
+            for j in range(2):
                 for r in range(rows):
                     for s in range(cols):
                         h, w = 2 * r + i - padding, 2 * s + j - padding
                         if 0 <= h < height and 0 <= w < width:
                             for b in range(batch):
-                                columns[c, i, j, r, s, b] = x[c, h, w, b]
+                                out[c, i, j, r, s, b] = x[c, h, w, b]
                         else:
                             for b in range(batch):
-                                columns[c, i, j, r, s, b] = 0
+                                out[c, i, j, r, s, b] = 0
 
 
 @compiled
@@ -59,45 +63,63 @@ def scatter(columns, start, padding, out):
                                 out[c, h, w, b] += columns[c, i, j, r, s, b]
 
 
+@compiled
+def neighbours(x, r, batch):
+    """What the nine weights meet along row `r` of positions, each a run of S·B floats.
+
+    `x` is one channel of what `polyphase` made, [2, 2, R+1, (S+1)·B].
+    """
+    return three(x[0], r, batch) + three(x[1], r, batch) + three(x[0], r + 1, batch)
+
+
+@compiled
+def three(x, r, batch):
+    """`neighbours` of one row of weights, in `x` [2, R+1, (S+1)·B]."""
+    return x[0, r, :-batch], x[1, r, :-batch], x[0, r, batch:]
+
+
+@compiled
+def runs(x):
+    """[..., S, B] as [..., S·B]."""
+    return x.reshape((*x.shape[:-2], -1))
+
+
 @contracted
 def correlate(x, weight, bias, out):
-    """`out` [C, R, S, B] = `weight` [C, 3, 3] over one padded channel `x` [H, W, B], and `bias`.
-
-    Each row of nine loads feeds nine products: near the machine's limit, without `gather`'s copies.
-    """
+    """`out` [C', R, S, B] = `weight` [C', C, 3, 3] over what `polyphase` made, and `bias` [C']."""
+    of_x, of_y = runs(x), runs(out)
     for r in range(out.shape[1]):
-        for s in range(out.shape[2]):
-            x0, x1, x2 = x[2 * r, 2 * s], x[2 * r, 2 * s + 1], x[2 * r, 2 * s + 2]
-            x3, x4, x5 = x[2 * r + 1, 2 * s], x[2 * r + 1, 2 * s + 1], x[2 * r + 1, 2 * s + 2]
-            x6, x7, x8 = x[2 * r + 2, 2 * s], x[2 * r + 2, 2 * s + 1], x[2 * r + 2, 2 * s + 2]
-            for c in range(out.shape[0]):
-                w, y = weight[c], out[c, r, s]
+        for k in range(out.shape[0]):
+            of_y[k, r] = bias[k]
+        for c in range(x.shape[0]):
+            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
+            for k in range(out.shape[0]):
+                w, y = weight[k, c], of_y[k, r]
                 w0, w1, w2, w3, w4 = w[0, 0], w[0, 1], w[0, 2], w[1, 0], w[1, 1]
                 w5, w6, w7, w8 = w[1, 2], w[2, 0], w[2, 1], w[2, 2]
-                for b in range(len(y)):
-                    top = w0 * x0[b] + w1 * x1[b] + w2 * x2[b]
-                    middle = w3 * x3[b] + w4 * x4[b] + w5 * x5[b]
-                    y[b] = bias[c] + top + middle + w6 * x6[b] + w7 * x7[b] + w8 * x8[b]
+                for n in range(len(y)):
+                    top = w0 * x0[n] + w1 * x1[n] + w2 * x2[n]
+                    middle = w3 * x3[n] + w4 * x4[n] + w5 * x5[n]
+                    y[n] = y[n] + top + middle + w6 * x6[n] + w7 * x7[n] + w8 * x8[n]
 
 
 @contracted
 def weight_gradient(x, gradient, out):
-    """`out` [C, 3, 3]: the gradient of `correlate`'s weight, from its output's [C, R, S, B]."""
+    """`out` [C', C, 3, 3]: the gradient of `correlate`'s weight, from that of its output."""
     zero = out.dtype.type(0)
     out[:] = zero
+    of_x, of_y = runs(x), runs(gradient)
     for r in range(gradient.shape[1]):
-        for s in range(gradient.shape[2]):
-            x0, x1, x2 = x[2 * r, 2 * s], x[2 * r, 2 * s + 1], x[2 * r, 2 * s + 2]
-            x3, x4, x5 = x[2 * r + 1, 2 * s], x[2 * r + 1, 2 * s + 1], x[2 * r + 1, 2 * s + 2]
-            x6, x7, x8 = x[2 * r + 2, 2 * s], x[2 * r + 2, 2 * s + 1], x[2 * r + 2, 2 * s + 2]
-            for c in range(out.shape[0]):
-                w, of_y = out[c], gradient[c, r, s]
+        for c in range(x.shape[0]):
+            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
+            for k in range(out.shape[0]):
+                w, of_run = out[k, c], of_y[k, r]
                 w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = w8 = zero
-                for b in range(len(of_y)):
-                    g = of_y[b]
-                    w0, w1, w2 = w0 + g * x0[b], w1 + g * x1[b], w2 + g * x2[b]
-                    w3, w4, w5 = w3 + g * x3[b], w4 + g * x4[b], w5 + g * x5[b]
-                    w6, w7, w8 = w6 + g * x6[b], w7 + g * x7[b], w8 + g * x8[b]
+                for n in range(len(of_run)):
+                    g = of_run[n]
+                    w0, w1, w2 = w0 + g * x0[n], w1 + g * x1[n], w2 + g * x2[n]
+                    w3, w4, w5 = w3 + g * x3[n], w4 + g * x4[n], w5 + g * x5[n]
+                    w6, w7, w8 = w6 + g * x6[n], w7 + g * x7[n], w8 + g * x8[n]
                 w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
                 w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
                 w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
