@@ -24,14 +24,16 @@ def compare(ours: Layer, theirs: nn.Module, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("size", [(28, 28), (14, 14), (7, 7), (3, 3), (9, 4)])
 @pytest.mark.parametrize("padding", [0, 1])
-@pytest.mark.parametrize(("channels", "batch"), [(1, 5), (2, 1), (2, 5)])
+@pytest.mark.parametrize(
+    ("channels", "out", "batch"), [(1, 3, 5), (2, 3, 1), (2, 3, 5), (2, 9, 100)]
+)
 @pytest.mark.usefixtures("way")
 def test_conv2d_equals_pytorch(
-    size: tuple[int, int], padding: int, channels: int, batch: int
+    size: tuple[int, int], padding: int, channels: int, out: int, batch: int
 ) -> None:
     torch.manual_seed(0)
-    theirs = nn.Conv2d(channels, 3, 3, stride=2, padding=padding)
-    compare(Conv2d(channels, 3, padding), theirs, torch.rand(batch, channels, *size))
+    theirs = nn.Conv2d(channels, out, 3, stride=2, padding=padding)
+    compare(Conv2d(channels, out, padding), theirs, torch.rand(batch, channels, *size))
 
 
 @pytest.mark.parametrize("size", [(14, 14), (7, 7), (3, 3), (1, 1), (5, 2)])

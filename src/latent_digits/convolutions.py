@@ -4,9 +4,9 @@ With so few channels PyTorch's CPU kernels reach a tenth of a core's matrix rate
 transposed ones take most of a training step. Laid out as [C, H, W, B], gathering the 3×3
 neighbourhoods copies runs of B consecutive floats, and what remains is one matrix product
 ("im2col", Chellapilla et al. 2006; batch-last as in cuda-convnet, Krizhevsky 2012). A transposed
-convolution is the adjoint: one product, then the neighbourhoods added back. On the CPU the
-neighbourhoods are read where they lie and not copied, see `latent_digits.kernels`. Both layers keep
-the parameters of PyTorch's own and equal them by test.
+convolution is the adjoint: one product, then the neighbourhoods added back. On the CPU both are
+loops that keep no neighbourhoods in memory, see `latent_digits.kernels`. Both layers keep the
+parameters of PyTorch's own and equal them by test.
 
 C channels of the side with more pixels, C' of the other; H W and R S these pixels; B batch;
 K = 9·C.
@@ -118,12 +118,13 @@ def sums(gradient: Tensor) -> Tensor:
 def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -> Tensor:
     """The adjoint of gather and correlate, and `bias`: [C', R, S, B] to [C, H, W, B]."""
     channels, batch = len(bias), x.shape[-1]
-    columns = weight.flatten(1).t() @ x.flatten(1)
-    columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
     if x.is_cpu:
         out = x.new_empty(channels, *size, batch)
-        kernels.scatter(columns.numpy(), bias.detach().numpy(), padding, out.numpy())
+        arrays = (t.detach().numpy() for t in (x, weight, bias))
+        kernels.scatter(*arrays, padding, out.numpy())
         return out
+    columns = weight.flatten(1).t() @ x.flatten(1)
+    columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
     height, width = size
     padded = bias[:, None, None, None].repeat(1, height + 2 * padding, width + 2 * padding, batch)
     for i, j in product(range(KERNEL), repeat=2):

@@ -18,6 +18,8 @@ compiled = njit(cache=True, error_model="numpy")
 # Sums of products in whichever order suits the machine, as a matrix product's are.
 contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
+PART = 512  # floats, of which eight times so many fit a core's first cache
+
 
 @compiled
 def polyphase(x, padding, out):
@@ -40,27 +42,6 @@ def polyphase(x, padding, out):
                         else:
                             for b in range(batch):
                                 out[c, i, j, r, s, b] = 0
-
-
-@compiled
-def scatter(columns, start, padding, out):
-    """The adjoint: `out` [C, H, W, B] = `start` [C] + all neighbourhoods that hold a pixel."""
-    channels, height, width, batch = out.shape
-    rows, cols = columns.shape[3:5]
-    for c in range(channels):
-        for h in range(height):
-            for w in range(width):
-                for b in range(batch):
-                    out[c, h, w, b] = start[c]
-                for i in range((h + padding) % 2, 3, 2):
-                    r = (h + padding - i) // 2
-                    if not 0 <= r < rows:
-                        continue
-                    for j in range((w + padding) % 2, 3, 2):
-                        s = (w + padding - j) // 2
-                        if 0 <= s < cols:
-                            for b in range(batch):
-                                out[c, h, w, b] += columns[c, i, j, r, s, b]
 
 
 @compiled
@@ -123,6 +104,60 @@ def weight_gradient(x, gradient, out):
                 w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
                 w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
                 w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
+
+
+@contracted
+def scatter(x, weight, bias, padding, out):
+    """The adjoint: `x` [C', R, S, B] with `weight` [C', C, 3, 3] to `out` [C, H, W, B], and `bias`.
+
+    Parts of eight channels of `x` stay in the cache while they meet all nine weights.
+    """
+    channels, rows, cols, batch = x.shape
+    of_x, length = runs(x), cols * batch
+    weights = np.zeros((*weight.shape[1:], -(-channels // 8) * 8), weight.dtype)
+    weights[..., :channels] = weight.transpose(1, 2, 3, 0)
+    phases = np.empty((2, 2, rows + 1, length + batch), x.dtype)
+    for c in range(out.shape[0]):
+        phases[:] = bias[c]
+        for r in range(rows):
+            for start in range(0, length, PART):
+                stop = min(start + PART, length)
+                for k in range(0, channels, 8):
+                    x0, x1, x2, x3, x4, x5, x6, x7 = eight(of_x, k, r, slice(start, stop))
+                    for i in range(3):
+                        for j in range(3):
+                            shift = j // 2 * batch
+                            y = phases[i % 2, j % 2, r + i // 2, start + shift : stop + shift]
+                            w = weights[c, i, j, k : k + 8]
+                            w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+                            w4, w5, w6, w7 = w[4], w[5], w[6], w[7]
+                            for n in range(len(y)):
+                                left = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
+                                right = w4 * x4[n] + w5 * x5[n] + w6 * x6[n] + w7 * x7[n]
+                                y[n] = y[n] + left + right
+        for h in range(out.shape[1]):
+            for w in range(out.shape[2]):
+                i, j = h + padding, w + padding
+                shift = j // 2 * batch
+                phase, pixels = phases[i % 2, j % 2, i // 2, shift : shift + batch], out[c, h, w]
+                for b in range(batch):
+                    pixels[b] = phase[b]
+
+
+@compiled
+def eight(x, k, r, part):
+    """A part of row `r` of channels `k` to `k` + 7 of `x` [C', R, S·B]; past the last, the last."""
+    last = len(x) - 1
+    return (
+        x[k, r, part],
+        x[min(k + 1, last), r, part],
+        x[min(k + 2, last), r, part],
+        x[min(k + 3, last), r, part],
+        x[min(k + 4, last), r, part],
+        x[min(k + 5, last), r, part],
+        x[min(k + 6, last), r, part],
+        x[min(k + 7, last), r, part],
+    )
 
 
 @compiled
