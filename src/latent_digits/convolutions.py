@@ -80,15 +80,11 @@ def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
 
     On the CPU [C, 2, 2, R+1, S+1, B], which holds no pixel twice: see `kernels.polyphase`.
     """
-    channels, batch = x.shape[0], x.shape[3]
     if x.is_cpu:
-        rows, cols = positions
-        phases = x.new_empty(channels, STRIDE, STRIDE, rows + 1, cols + 1, batch)
-        kernels.polyphase(x.numpy(), padding, phases.numpy())
-        return phases
+        return torch.from_numpy(kernels.polyphase(x.numpy(), padding, *positions))
     padded = F.pad(x, (0, 0, padding, padding, padding, padding))
     taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
-    return torch.stack(taps, dim=1).view(channels * KERNEL**2, -1)
+    return torch.stack(taps, dim=1).view(len(x) * KERNEL**2, -1)
 
 
 def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) -> Tensor:
@@ -96,18 +92,15 @@ def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) ->
     if not windows.is_cpu:
         y = torch.addmm(bias[:, None], weight.flatten(1), windows)
         return y.view(len(weight), *positions, -1)
-    y = windows.new_empty(len(weight), *positions, windows.shape[-1])
-    kernels.correlate(*(t.detach().numpy() for t in (windows, weight, bias, y)))
-    return y
+    arrays = (t.detach().numpy() for t in (windows, weight, bias))
+    return torch.from_numpy(kernels.correlate(*arrays))
 
 
 def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of `weight`, from what `gather` found and the gradient [C', R, S, B]."""
     if not windows.is_cpu:
         return (gradient.flatten(1) @ windows.t()).view_as(weight)
-    out = torch.empty_like(weight)
-    kernels.weight_gradient(*(t.numpy() for t in (windows, gradient, out)))
-    return out
+    return torch.from_numpy(kernels.weight_gradient(windows.numpy(), gradient.numpy()))
 
 
 def sums(gradient: Tensor) -> Tensor:
@@ -117,16 +110,15 @@ def sums(gradient: Tensor) -> Tensor:
 
 def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -> Tensor:
     """The adjoint of gather and correlate, and `bias`: [C', R, S, B] to [C, H, W, B]."""
-    channels, batch = len(bias), x.shape[-1]
-    if x.is_cpu:
-        out = x.new_empty(channels, *size, batch)
-        arrays = (t.detach().numpy() for t in (x, weight, bias))
-        kernels.scatter(*arrays, padding, out.numpy())
-        return out
-    columns = weight.flatten(1).t() @ x.flatten(1)
-    columns = columns.view(channels, KERNEL, KERNEL, *x.shape[1:])
     height, width = size
-    padded = bias[:, None, None, None].repeat(1, height + 2 * padding, width + 2 * padding, batch)
+    if x.is_cpu:
+        arrays = x.numpy(), weight.detach().numpy(), bias.detach().numpy()
+        return torch.from_numpy(kernels.scatter(*arrays, padding, height, width))
+    columns = weight.flatten(1).t() @ x.flatten(1)
+    columns = columns.view(len(bias), KERNEL, KERNEL, *x.shape[1:])
+    padded = bias[:, None, None, None].repeat(
+        1, height + 2 * padding, width + 2 * padding, x.shape[3]
+    )
     for i, j in product(range(KERNEL), repeat=2):
         tap(padded, i, j, (x.shape[1], x.shape[2])).add_(columns[:, i, j])
     return padded[:, padding : padding + height, padding : padding + width].contiguous()

@@ -22,19 +22,19 @@ PART = 512  # floats, of which eight times so many fit a core's first cache
 
 
 @compiled
-def polyphase(x, padding, out):
-    """`x` [C, H, W, B] with its padding, every other row and column: `out` [C, 2, 2, R+1, S+1, B].
+def polyphase(x, padding, rows, cols):
+    """`x` [C, H, W, B] with its padding, every other row and column: [C, 2, 2, R+1, S+1, B].
 
-    What lies two apart in `x` lies side by side in `out`: along a row of positions each weight of
-    the 3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied.
+    What lies two apart in `x` lies side by side in it: along a row of positions each weight of the
+    3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied.
     """
     channels, height, width, batch = x.shape
-    rows, cols = out.shape[3:5]
+    out = np.empty((channels, 2, 2, rows + 1, cols + 1, batch), x.dtype)
     for c in range(channels):
         for i in range(2):
             for j in range(2):
-                for r in range(rows):
-                    for s in range(cols):
+                for r in range(rows + 1):
+                    for s in range(cols + 1):
                         h, w = 2 * r + i - padding, 2 * s + j - padding
                         if 0 <= h < height and 0 <= w < width:
                             for b in range(batch):
@@ -42,6 +42,7 @@ def polyphase(x, padding, out):
                         else:
                             for b in range(batch):
                                 out[c, i, j, r, s, b] = 0
+    return out
 
 
 @compiled
@@ -66,8 +67,10 @@ def runs(x):
 
 
 @contracted
-def correlate(x, weight, bias, out):
-    """`out` [C', R, S, B] = `weight` [C', C, 3, 3] over what `polyphase` made, and `bias` [C']."""
+def correlate(x, weight, bias):
+    """`weight` [C', C, 3, 3] over what `polyphase` made, and `bias` [C']: [C', R, S, B]."""
+    _, _, _, rows, cols, batch = x.shape
+    out = np.empty((len(weight), rows - 1, cols - 1, batch), x.dtype)
     of_x, of_y = runs(x), runs(out)
     for r in range(out.shape[1]):
         for k in range(out.shape[0]):
@@ -82,13 +85,14 @@ def correlate(x, weight, bias, out):
                     top = w0 * x0[n] + w1 * x1[n] + w2 * x2[n]
                     middle = w3 * x3[n] + w4 * x4[n] + w5 * x5[n]
                     y[n] = y[n] + top + middle + w6 * x6[n] + w7 * x7[n] + w8 * x8[n]
+    return out
 
 
 @contracted
-def weight_gradient(x, gradient, out):
-    """`out` [C', C, 3, 3]: the gradient of `correlate`'s weight, from that of its output."""
-    zero = out.dtype.type(0)
-    out[:] = zero
+def weight_gradient(x, gradient):
+    """The gradient of `correlate`'s weight, [C', C, 3, 3], from that of its output."""
+    zero = x.dtype.type(0)
+    out = np.zeros((len(gradient), len(x), 3, 3), x.dtype)
     of_x, of_y = runs(x), runs(gradient)
     for r in range(gradient.shape[1]):
         for c in range(x.shape[0]):
@@ -104,11 +108,12 @@ def weight_gradient(x, gradient, out):
                 w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
                 w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
                 w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
+    return out
 
 
 @contracted
-def scatter(x, weight, bias, padding, out):
-    """The adjoint: `x` [C', R, S, B] with `weight` [C', C, 3, 3] to `out` [C, H, W, B], and `bias`.
+def scatter(x, weight, bias, padding, height, width):
+    """The adjoint: `x` [C', R, S, B] with `weight` [C', C, 3, 3], and `bias` [C]: [C, H, W, B].
 
     Parts of eight channels of `x` stay in the cache while they meet all nine weights.
     """
@@ -117,7 +122,8 @@ def scatter(x, weight, bias, padding, out):
     weights = np.zeros((*weight.shape[1:], -(-channels // 8) * 8), weight.dtype)
     weights[..., :channels] = weight.transpose(1, 2, 3, 0)
     phases = np.empty((2, 2, rows + 1, length + batch), x.dtype)
-    for c in range(out.shape[0]):
+    out = np.empty((len(bias), height, width, batch), x.dtype)
+    for c in range(len(bias)):
         phases[:] = bias[c]
         for r in range(rows):
             for start in range(0, length, PART):
@@ -135,13 +141,14 @@ def scatter(x, weight, bias, padding, out):
                                 left = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
                                 right = w4 * x4[n] + w5 * x5[n] + w6 * x6[n] + w7 * x7[n]
                                 y[n] = y[n] + left + right
-        for h in range(out.shape[1]):
-            for w in range(out.shape[2]):
+        for h in range(height):
+            for w in range(width):
                 i, j = h + padding, w + padding
                 shift = j // 2 * batch
                 phase, pixels = phases[i % 2, j % 2, i // 2, shift : shift + batch], out[c, h, w]
                 for b in range(batch):
                     pixels[b] = phase[b]
+    return out
 
 
 @compiled
@@ -205,12 +212,14 @@ def relu_dropout(x, key, before, batch, highest_dropped, scale):
 
 
 @compiled
-def relu_dropout_vjp(gradient, y, scale, out):
+def relu_dropout_vjp(gradient, y, scale):
     """`gradient` · `scale` where the output `y` is positive, else 0; all of one shape."""
+    out = np.empty_like(gradient)
     of_y, of_x, flat_y = gradient.ravel(), out.ravel(), y.ravel()
     zero = out.dtype.type(0)
     for k in range(len(flat_y)):
         of_x[k] = of_y[k] * scale if flat_y[k] > zero else zero
+    return out
 
 
 @compiled
