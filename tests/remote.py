@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from latent_digits import ranks
@@ -53,15 +54,21 @@ def dying_trial(
 
 
 def dying_rank(digits: Digits, marker: str, *arguments: Any) -> Trained:
-    """A real training, but the first time rank 1's worker is killed after two epochs."""
+    """A real training, but the first time rank 1's worker is killed after two epochs.
+
+    The file `marker` says after which epochs the starts were.
+    """
     *arguments, report = arguments
-    marker = Path(marker)
+    checkpoint, killed = arguments[-1], Path(f"{marker}-killed")
+    if ranks.current().rank == 0:
+        with Path(marker).open("a") as starts:
+            starts.write(f"{len(checkpoint.history) if checkpoint else 0} ")
 
     def on_report(event: Any) -> None:
         report(event)
-        dying = ranks.current().rank == 1 and not marker.exists()
+        dying = ranks.current().rank == 1 and not killed.exists()
         if dying and isinstance(event, Checkpoint) and len(event.history) == 2:
-            marker.touch()
+            killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
     return train_autoencoder(digits, *arguments, on_report)
@@ -72,6 +79,12 @@ def failing_rank(digits: Digits, report: Callable[[Any], None]) -> None:
     if ranks.current().rank == 1:
         raise ZeroDivisionError("as asked")
     ranks.current().add_up(torch.zeros(1))
+
+
+def listening(report: Callable[[Any], None]) -> set[str]:
+    """The addresses at which this process listens while it is a rank."""
+    connections = psutil.Process().net_connections("inet")
+    return {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 def sums(shared: Any, report: Callable[[Any], None]) -> int:

@@ -8,8 +8,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -18,28 +16,38 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-@contextmanager
-def scheduler() -> Iterator[tuple[str, Callable[[str], None]]]:
-    """`dask scheduler`: its address, and what starts a `dask worker` at a host's address."""
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    with ExitStack() as stack:
+class Scheduler:
+    """`dask scheduler` and its workers, as processes that end with the block."""
 
-        def start(*arguments: str) -> None:
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            process = subprocess.Popen(
+    def __enter__(self) -> "Scheduler":
+        port = free_port()
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        where = ("--host", "127.0.0.1", "--port", f"{port}", "--dashboard-address", ":0")
+        self.start("scheduler", *where)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            process.wait()
+
+    def start_worker(self, host: str = "127.0.0.1") -> None:
+        self.start("worker", self.address, "--nthreads", "1", "--host", host)
+
+    def kill(self) -> None:
+        """As `kill -9` does; the workers live on."""
+        self.processes[0].kill()
+
+    def start(self, *arguments: str) -> None:
+        self.processes.append(
+            subprocess.Popen(
                 [sys.executable, "-m", "dask", *arguments],
-                env=environment,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 stderr=subprocess.DEVNULL,
             )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-
-        def start_worker(host: str = "127.0.0.1") -> None:
-            start("worker", address, "--nthreads", "1", "--host", host)
-
-        start("scheduler", "--host", "127.0.0.1", "--port", f"{port}", "--dashboard-address", ":0")
-        yield address, start_worker
+        )
 
 
 class Server:

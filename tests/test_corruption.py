@@ -1,9 +1,12 @@
 """Noise: the moments that it says, the range, and the same draw for the same seed."""
 
+import numpy as np
 import pytest
 import torch
 
+from latent_digits import kernels
 from latent_digits.corruption import Noise, corrupted
+from latent_digits.draws import LEVELS, draw_key, normal_levels
 
 TEXT = Noise(gaussian_mean=0.5, gaussian_variance=0.3, salt_pepper=0.05, speckle_variance=0.5)
 
@@ -41,6 +44,28 @@ def test_the_three_follow_each_other_with_draws_of_their_own(way: str) -> None:
     assert sorted(y.unique().tolist()) == [0.25, 1.0]
     y = Noise(0.0, 0.01, 0.0, 0.04)(grey())
     assert y.var().item() == pytest.approx(0.01 + 0.04 * 0.25, rel=0.03)
+
+
+def test_the_kernel_is_each_noise_in_turn() -> None:
+    """Against NumPy, with the levels that the kernel draws."""
+    x = torch.rand(20, 1, 28, 28)
+    noise = Noise(-0.5, 0.04, 0.2, 4.0)  # so strong that each clip matters
+    torch.manual_seed(7)
+    found = noise(x)[:, 0].movedim(0, -1).numpy()
+    torch.manual_seed(7)
+    drawn = (
+        kernels.levels(draw_key(), 3 * x.numel()).reshape(3, 28, 28, 20).astype(int) + LEVELS // 2
+    )
+    clean, normal = x[:, 0].movedim(0, -1).numpy(), normal_levels()
+    y = np.clip(clean + clean * 2.0 * normal[drawn[0]], 0, 1)
+    y[drawn[1] < round(0.1 * LEVELS)] = 0
+    y[drawn[1] >= LEVELS - round(0.1 * LEVELS)] = 1
+    y = np.clip(y - 0.5 + 0.2 * normal[drawn[2]], 0, 1)
+    np.testing.assert_allclose(found, y, atol=1e-6)
+
+
+def test_no_image_is_no_error(way: str) -> None:
+    assert TEXT(grey()[:0]).shape == (0, 1, 28, 28)
 
 
 def test_range_and_purity(way: str) -> None:

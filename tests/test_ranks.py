@@ -30,8 +30,8 @@ from latent_digits.trainings import (
     train_vae,
 )
 from latent_digits.workers import CallError, Workers, workers
-from remote import dying_rank, failing_rank
-from servers import scheduler
+from remote import dying_rank, failing_rank, listening
+from servers import Scheduler
 
 TWO, THREE = (replace(DEFAULT, devices=count) for count in (2, 3))
 RECIPE = Recipe("adam", 1e-3, 32, epochs=3, patience=3)
@@ -103,15 +103,20 @@ def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any])
 
 
 def test_a_rank_that_is_killed_is_replaced_and_the_result_is_the_same(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = run(dying_rank, (str(project / "marker"),))
     assert "lost one of 2 processes" in capsys.readouterr().err
+    _, second = map(int, (project / "marker").read_text().split())
+    assert second in (1, 2)  # rank 0 may have reported its second epoch when rank 1 was killed
     shutil.rmtree(".state")
     expected = run(dying_rank, (str(project / "marker"),))
     assert found.history == expected.history
     for key, weights in expected.weights.items():
         np.testing.assert_array_equal(found.weights[key], weights)
+    monkeypatch.setattr("latent_digits.running.STARTS", 1)
+    with pytest.raises(UserError, match="ae was given up: it lost a process in each of 1 starts"):
+        run(dying_rank, (str(project / "another"),))
 
 
 def run(function: Callable[..., Trained], before: tuple[Any, ...]) -> Trained:
@@ -133,13 +138,32 @@ def test_the_exception_of_one_rank_is_what_is_raised(crew: tuple[Workers, Any]) 
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
+def test_ranks_listen_on_loopback_only(crew: tuple[Workers, Any]) -> None:
+    here, _ = crew
+    assert here.run_spread("a", TWO, (listening,), ignore) == {"127.0.0.1"}
+    alone = replace(DEFAULT, strategy="ddp")
+    found = dict(here.run({"a": (run_rank, alone, 0, None, "", listening)}, ignore))
+    assert found["a"] == {"127.0.0.1"}
+
+
+def test_a_scheduler_that_is_lost_is_a_sentence() -> None:
+    function, arguments = TRAININGS["autoencoder"]
+    with Scheduler() as dask:
+        for _ in range(2):
+            dask.start_worker()
+        with config.set({"scheduler-address": dask.address}), workers(1) as here:
+            call = (function, here.share(digits()), *arguments)
+            with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
+                here.run_spread("a", TWO, call, lambda name, event: dask.kill())
+
+
 def test_the_workers_of_two_hosts() -> None:
     function, arguments = TRAININGS["autoencoder"]
     spread = Spread("cpu", 1, 2, "ddp", "32-true")
-    with scheduler() as (address, start_worker):
+    with Scheduler() as dask:
         for host in ("127.0.0.1", "127.0.0.2"):
-            start_worker(host)
-        with config.set({"scheduler-address": address}), workers(1) as here:
+            dask.start_worker(host)
+        with config.set({"scheduler-address": dask.address}), workers(1) as here:
             call = (function, here.share(digits()), *arguments)
             found = here.run_spread("ae", spread, call, ignore)
             expected = dict(here.run({"ae": call}, ignore))["ae"]

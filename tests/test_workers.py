@@ -13,7 +13,7 @@ from dask import config
 from latent_digits.console import UserError
 from latent_digits.workers import SETTINGS, CallError, workers
 from remote import deadly, double, dying, fail, sums, where
-from servers import free_port, scheduler
+from servers import Scheduler, free_port
 
 
 def test_results_reports_and_exceptions() -> None:
@@ -48,12 +48,12 @@ def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_workers_of_a_scheduler_elsewhere() -> None:
     """With the ordinary commands: one worker from the start, another later."""
-    with scheduler() as (address, start_worker):
-        start_worker()
-        with config.set({"scheduler-address": address}), workers(7) as crew:
+    with Scheduler() as dask:
+        dask.start_worker()
+        with config.set({"scheduler-address": dask.address}), workers(7) as crew:
             shared = crew.share([1, 2, 3])
             assert dict(crew.run({"a": (sums, shared)}, ignore)) == {"a": 6}
-            start_worker()
+            dask.start_worker()
             crew.client.wait_for_workers(2, timeout=60)
             calls = {str(n): (where, shared) for n in range(4)}
             found = dict(crew.run(calls, ignore))

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_digits import kernels
-from latent_digits.stack import Layer
+from latent_digits.stack import Layer, has_kernel
 
 KERNEL, STRIDE = 3, 2
 Size = tuple[int, int]
@@ -80,7 +80,7 @@ def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
 
     On the CPU [C, 2, 2, R+1, S+1, B], which holds no pixel twice: see `kernels.polyphase`.
     """
-    if x.is_cpu:
+    if has_kernel(x):
         return torch.from_numpy(kernels.polyphase(x.numpy(), padding, *positions))
     padded = F.pad(x, (0, 0, padding, padding, padding, padding))
     taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
@@ -89,7 +89,7 @@ def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
 
 def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) -> Tensor:
     """The convolution of what `gather` found with `weight` [C', C, 3, 3]: [C', R, S, B]."""
-    if not windows.is_cpu:
+    if windows.dim() == 2:
         y = torch.addmm(bias[:, None], weight.flatten(1), windows)
         return y.view(len(weight), *positions, -1)
     arrays = (t.detach().numpy() for t in (windows, weight, bias))
@@ -98,9 +98,10 @@ def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) ->
 
 def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of `weight`, from what `gather` found and the gradient [C', R, S, B]."""
-    if not windows.is_cpu:
+    if windows.dim() == 2:
         return (gradient.flatten(1) @ windows.t()).view_as(weight)
-    return torch.from_numpy(kernels.weight_gradient(windows.numpy(), gradient.numpy()))
+    arrays = (t.numpy() for t in (windows, gradient.to(windows.dtype)))
+    return torch.from_numpy(kernels.weight_gradient(*arrays))
 
 
 def sums(gradient: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ def sums(gradient: Tensor) -> Tensor:
 def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -> Tensor:
     """The adjoint of gather and correlate, and `bias`: [C', R, S, B] to [C, H, W, B]."""
     height, width = size
-    if x.is_cpu:
+    if has_kernel(x):
         arrays = x.numpy(), weight.detach().numpy(), bias.detach().numpy()
         return torch.from_numpy(kernels.scatter(*arrays, padding, height, width))
     columns = weight.flatten(1).t() @ x.flatten(1)

@@ -27,7 +27,7 @@ class Share(NamedTuple):
     batch: int
 
 
-_share: Share | None = None  # for one step, of the process as torch's generator is
+_share: Share | None = None  # the process's, as torch's generator is, during a step
 
 
 @contextmanager
@@ -46,10 +46,10 @@ def share_of(images: int) -> Share:
     return _share or Share(0, images)
 
 
-def own(drawn: Tensor, images: int) -> Tensor:
+def of_slice(drawn: Tensor, images: int) -> Tensor:
     """The numbers [units, images] of this process, of those for a whole batch in one row."""
     before, batch = share_of(images)
-    return drawn.view(-1, batch)[:, before : before + images].contiguous()
+    return drawn.view(len(drawn) // max(batch, 1), batch)[:, before : before + images].contiguous()
 
 
 def draw_like(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
@@ -58,9 +58,8 @@ def draw_like(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
     `torch.randn_like` draws one number after the other where `x` is not row-major, which takes ten
     times as long. `x` must fill its memory without gaps, batch-last.
     """
-    units = x.numel() // len(x)
-    drawn = draw(units * share_of(len(x)).batch, device=x.device)
-    return own(drawn, len(x)).as_strided(x.size(), x.stride())
+    drawn = draw(x.shape[1:].numel() * share_of(len(x)).batch, device=x.device)
+    return of_slice(drawn, len(x)).as_strided(x.size(), x.stride())
 
 
 def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
@@ -76,7 +75,7 @@ def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
     else:
         words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
         drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
-    return own(drawn, images).view(*shape)
+    return of_slice(drawn, images).view(*shape)
 
 
 @cache

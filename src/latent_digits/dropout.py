@@ -13,7 +13,7 @@ from torch import Tensor
 
 from latent_digits import kernels
 from latent_digits.draws import LEVELS, draw_key, draw_levels, share_of
-from latent_digits.stack import Layer, compiled
+from latent_digits.stack import Layer, has_kernel
 
 
 class ReluDropout(Layer):
@@ -52,7 +52,7 @@ def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
     A unit is zeroed with chance `dropped` / LEVELS, else multiplied by `scale`.
     """
     highest_dropped = dropped - 1 - LEVELS // 2
-    if compiled(x):
+    if has_kernel(x):
         array = x.numpy()
         where, scaling = share_of(x.shape[2]), array.dtype.type(scale)
         kernels.relu_dropout(array, draw_key(), *where, highest_dropped, scaling)
@@ -63,7 +63,7 @@ def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
 
 def relu_dropout_vjp(gradient: Tensor, y: Tensor, scale: float) -> Tensor:
     """The gradient of the input, from the output's and the output `y`."""
-    if not compiled(gradient, y):
+    if not has_kernel(gradient, y):
         return torch.ops.aten.threshold_backward(gradient, y, 0).mul_(scale)
     array = gradient.numpy()
     return torch.from_numpy(kernels.relu_dropout_vjp(array, y.numpy(), array.dtype.type(scale)))

@@ -11,7 +11,7 @@ Lightning Fabric knows the accelerators, nodes and number formats; the processes
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 from torch import Tensor, distributed
-from torch._C._distributed_c10d import Store, TCPStore
+from torch.distributed import Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from latent_digits.console import UserError
 
@@ -62,11 +62,12 @@ class RankLostError(Exception):
 
 @contextmanager
 def needing_the_others() -> Iterator[None]:
-    """What torch raises within the block is the loss of another process."""
+    """What torch's communication raises within the block is the loss of another process."""
     try:
         yield
     except RuntimeError as error:
-        raise RankLostError(" ".join(str(error).split())) from None
+        minutes = TIMEOUT.total_seconds() / 60
+        raise RankLostError(f"one ended, or was silent for {minutes:.0f} minutes") from error
 
 
 def device_of_process() -> torch.device:
@@ -99,7 +100,7 @@ class Ranks:
                 # Not `Fabric.all_reduce`, which waits for all processes once more before each sum.
                 distributed.all_reduce(vector)
 
-    def sums(self, parts: Mapping[str, Tensor], names: Any) -> dict[str, float]:
+    def sums(self, parts: Mapping[str, Tensor], names: Collection[str]) -> dict[str, float]:
         """The sums over all processes by name; a process without images has no parts."""
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
         vector = torch.stack([parts.get(name, zero).double() for name in names])
@@ -150,7 +151,8 @@ def meeting_store(meeting: Meeting | None, host: str, report: Callable[[Any], An
     if meeting:
         with needing_the_others():
             return TCPStore(meeting.host, meeting.port, timeout=TIMEOUT)
-    server = socket.create_server((host, 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.create_server((host, 0), family=family)
     port = server.getsockname()[1]
     store = TCPStore(
         host,
@@ -185,7 +187,10 @@ def joined(spread: Spread, rank: int, store: Store | None) -> Iterator[None]:
             )
     try:
         fabric = launched(spread, rank)
+        torch.set_num_threads(1)  # Fabric gives each of its processes several
         _current = Ranks(rank, spread.processes, fabric.device, fabric.autocast)
+        # Connections are made by the first sum: from here on the end of one is noticed by all.
+        _current.add_up(torch.zeros(1, device=fabric.device))
         yield
     finally:
         _current = None
@@ -215,12 +220,16 @@ def launched(spread: Spread, rank: int) -> "Fabric":
         def local_rank(self) -> int:
             return rank % spread.devices
 
+    alone = spread.processes == 1
+    on_gpu = alone and spread.accelerator != "cpu" and torch.cuda.is_available()
     try:
         fabric = Fabric(
             accelerator=spread.accelerator,
-            devices=spread.devices,
+            # Alone on the GPU that this worker was given; else as many as there are ranks here.
+            devices=[torch.cuda.current_device()] if on_gpu else spread.devices,
             num_nodes=spread.num_nodes,
-            strategy=spread.strategy,
+            # Alone "ddp" would be a group of one, with a port that is open to all.
+            strategy="auto" if alone else spread.strategy,
             precision=spread.precision,  # type: ignore[arg-type]
             plugins=[Worker()],
         )

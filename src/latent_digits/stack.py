@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def compiled(*tensors: Tensor) -> bool:
-    """Whether the kernels take all of them: they are on the CPU, and of a type that NumPy has."""
-    return all(x.is_cpu and x.dtype is not torch.bfloat16 for x in tensors)
+def has_kernel(*tensors: Tensor) -> bool:
+    """Whether `latent_digits.kernels` takes all of them."""
+    return all(x.is_cpu and x.dtype in (torch.float32, torch.float64) for x in tensors)
 
 
 class Layer(nn.Module):

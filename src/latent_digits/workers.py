@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import chain, count
 from pathlib import Path
@@ -119,54 +119,73 @@ class Workers:
         self.bring_data()
         addresses = self.seats(spread)
         start = next(self.starts)
-        futures: dict[str, Any] = {}
-        results: dict[str, Any] = {}
-        loss: RankLostError | None = None
+        futures: list[Any] = []
+        ended: dict[int, Any] = {}  # results and losses by rank
+
+        def key_of(rank: int) -> str:
+            return f"{name}, rank {rank} of start {start}"
 
         def submit(rank: int, meeting: Meeting | None) -> None:
-            key = f"{name}, rank {rank} of start {start}"
             host = get_address_host(addresses[rank])
             rank_call = (run_rank, spread, rank, meeting, host, *call)
-            futures[key] = self.submit(key, rank_call, addresses[rank])
+            futures.append(self.submit(key_of(rank), rank_call, addresses[rank]))
 
+        ranks = {key_of(rank): rank for rank in range(spread.processes)}
         submit(0, None)
         try:
-            while len(results) < len(futures):
-                try:
-                    key, event = self.events.get(timeout=LOOK_IN)
-                except queue.Empty:
-                    if set(addresses) - set(self.addresses()):
-                        loss = loss or RankLostError("a worker has ended")
-                    if loss:
-                        raise loss from None
-                    continue
-                if key not in futures:
+            while len(ended) < len(futures):
+                key, event = self.next_event(name, addresses)
+                rank = ranks.get(key)
+                if rank is None:
                     continue
                 if isinstance(event, Meeting):
-                    for rank in range(1, spread.processes):
-                        submit(rank, event)
-                elif event is not futures[key]:
+                    for other in range(1, spread.processes):
+                        submit(other, event)
+                elif event is not futures[rank]:
                     on_report(name, event)
                 else:
-                    try:
-                        results[key] = result_of(name, event)
-                    except CallError as error:
-                        # To all others, a rank that fails is one that is lost: wait for its word.
-                        if not isinstance(error.__cause__, RankLostError):
-                            raise
-                        loss = error.__cause__
-            return results[min(results)]
-        except BaseException as error:
-            self.client.cancel(list(futures.values()))
-            if isinstance(error, Exception):
-                # The ranks that are left may wait for minutes for one that is not.
-                living = sorted(set(addresses) & set(self.addresses()))
-                self.client.restart_workers(living, raise_for_error=False)
+                    ended[rank] = self.rank_result(name, event)
+        except RankLostError:
+            self.free(addresses)
+            raise
+        finally:
+            with explained(name):
+                self.client.cancel(futures)
+        for outcome in ended.values():
+            if isinstance(outcome, RankLostError):
+                raise outcome
+        return ended[0]
+
+    def next_event(self, name: str, addresses: list[str]) -> tuple[str, Any]:
+        """The next report or end; raises RankLostError when none can come from all of them."""
+        while True:
+            try:
+                return self.events.get(timeout=LOOK_IN)
+            except queue.Empty:
+                with explained(name):
+                    living = self.addresses()
+                if set(addresses) - set(living):
+                    raise RankLostError("a worker has ended") from None
+
+    def rank_result(self, name: str, future: Any) -> Any:
+        """A rank's result, or its RankLostError: to all others, a rank that fails is lost."""
+        try:
+            return result_of(name, future)
+        except CallError as error:
+            if isinstance(error.__cause__, RankLostError):
+                return error.__cause__
             raise
 
+    def free(self, addresses: list[str]) -> None:
+        """Restart those of our own workers that may wait for minutes for a rank that is lost."""
+        if not foreign_scheduler():
+            for address in set(addresses) & set(self.addresses()):
+                with suppress(KeyError):  # it has ended meanwhile
+                    self.client.restart_workers([address], raise_for_error=False)
+
     def seats(self, spread: Spread) -> list[str]:
-        """The address of each rank's worker: so many on each of so many hosts."""
-        if spread.num_nodes > 1 and not dask.config.get("scheduler-address", None):
+        """The address of each rank's worker: so many on each of so many hosts, idle ones first."""
+        if spread.num_nodes > 1 and not foreign_scheduler():
             raise UserError(
                 f"fabric.num_nodes is {spread.num_nodes}, but this machine's workers are on one "
                 "host; set DASK_SCHEDULER_ADDRESS to a scheduler that has workers on others."
@@ -174,7 +193,8 @@ class Workers:
         deadline = time.monotonic() + WAIT_FOR_WORKERS
         while True:
             hosts: dict[str, list[str]] = {}
-            for address in self.addresses():
+            busy: Any = self.client.processing()
+            for address in sorted(self.addresses(), key=lambda one: len(busy.get(one, ()))):
                 hosts.setdefault(get_address_host(address), []).append(address)
             full = [found[: spread.devices] for found in hosts.values()]
             full = [found for found in full if len(found) == spread.devices]
@@ -311,7 +331,7 @@ def workers(count: int) -> Iterator[Workers]:
     many these are.
     """
     with dask.config.set(SETTINGS):
-        if address := dask.config.get("scheduler-address", None):
+        if address := foreign_scheduler():
             with connected(address) as client:
                 yield Workers(client)
             return
@@ -327,6 +347,11 @@ def workers(count: int) -> Iterator[Workers]:
             Client(cluster) as client,
         ):
             yield Workers(client)
+
+
+def foreign_scheduler() -> str | None:
+    """The scheduler that Dask's configuration names, if it does."""
+    return dask.config.get("scheduler-address", None)
 
 
 def connected(address: str) -> Client:
