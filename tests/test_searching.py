@@ -28,12 +28,8 @@ def digits() -> Digits:
 
 
 @pytest.fixture
-def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def search(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the search on so many workers, in a copy of the project."""
-    for name in ("dvc.yaml", "src", "stages"):
-        source = PROJECT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
     params = load_params(PROJECT / "params.yaml").tune.model_copy(update=TRIALS)
     run: Any = SimpleNamespace(metrics=lambda values, step: None)
 
