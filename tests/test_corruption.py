@@ -6,7 +6,7 @@ import torch
 
 from latent_digits import kernels
 from latent_digits.corruption import Noise, corrupted
-from latent_digits.draws import LEVELS, draw_key, normal_levels
+from latent_digits.draws import LEVELS, draw_keys, normal_levels
 
 TEXT = Noise(gaussian_mean=0.5, gaussian_variance=0.3, salt_pepper=0.05, speckle_variance=0.5)
 
@@ -54,7 +54,8 @@ def test_the_kernel_is_each_noise_in_turn() -> None:
     found = noise(x)[:, 0].movedim(0, -1).numpy()
     torch.manual_seed(7)
     drawn = (
-        kernels.levels(draw_key(), 3 * x.numel()).reshape(3, 28, 28, 20).astype(int) + LEVELS // 2
+        kernels.levels(draw_keys(1)[0], 3 * x.numel()).reshape(3, 28, 28, 20).astype(int)
+        + LEVELS // 2
     )
     clean, normal = x[:, 0].movedim(0, -1).numpy(), normal_levels()
     y = np.clip(clean + clean * 2.0 * normal[drawn[0]], 0, 1)

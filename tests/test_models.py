@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from latent_digits.draws import draw_like
 from latent_digits.losses import mean_squared_error
 from latent_digits.models import (
     Autoencoder,
@@ -12,9 +11,9 @@ from latent_digits.models import (
     Decoder,
     Encoder,
     Head,
-    Sample,
     VariationalAutoencoder,
     parameter_count,
+    sample,
 )
 
 
@@ -79,12 +78,24 @@ def test_eval_mode_repeats_and_a_vae_samples() -> None:
     assert not torch.equal(vae(x)[0], vae(x)[0])
 
 
+@pytest.mark.usefixtures("way")
+def test_a_sample_is_drawn_from_the_distribution_named() -> None:
+    torch.manual_seed(0)
+    mu, log_var = (torch.tensor(row).repeat(20_000, 1) for row in ([0.0, 3.0], [0.0, -2.0]))
+    z = sample(mu, log_var)
+    torch.testing.assert_close(z.mean(0), mu[0], atol=0.03, rtol=0)
+    torch.testing.assert_close(z.std(0), log_var[0].mul(0.5).exp(), atol=0, rtol=0.02)
+    assert abs(torch.corrcoef(z.T)[0, 1]) < 0.03
+    assert abs(torch.corrcoef(torch.stack([z[:-1, 0], z[1:, 0]]))[0, 1]) < 0.03
+
+
+@pytest.mark.usefixtures("way")
 def test_a_sample_has_the_reparametrized_gradient() -> None:
     mu, log_var = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
     torch.manual_seed(1)
-    z = Sample.apply(mu, log_var)
+    noise = sample(torch.zeros(4, 3), torch.zeros(4, 3))
     torch.manual_seed(1)
-    noise = draw_like(torch.randn, mu)
+    z = sample(mu, log_var)
     expected = mu + noise * torch.exp(0.5 * log_var)
     torch.testing.assert_close(z, expected)
     weights = torch.rand(4, 3)

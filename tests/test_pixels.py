@@ -8,7 +8,7 @@ from latent_digits.pixels import as_input
 pytestmark = pytest.mark.usefixtures("way")
 
 
-@pytest.mark.parametrize("index", [None, torch.tensor([4, 0, 4])])
+@pytest.mark.parametrize("index", [None, torch.tensor([4, 0, 4]), torch.arange(19) % 5])
 def test_values_shape_and_memory(index: torch.Tensor | None) -> None:
     torch.manual_seed(0)
     stored = torch.randint(0, 256, (5, 1, 3, 2), dtype=torch.uint8)

@@ -16,10 +16,12 @@ from latent_digits.console import UserError
 from latent_digits.corruption import Noise
 from latent_digits.digits import Digits
 from latent_digits.draws import Share, draw_levels, draw_like, sliced
-from latent_digits.dropout import relu_dropout
+from latent_digits.dropout import ReluDropout
+from latent_digits.models import sample
 from latent_digits.params import FabricParams
 from latent_digits.ranks import DEFAULT, Ranks, Spread, run_rank
 from latent_digits.running import Training, run_trainings
+from latent_digits.stack import Linear, Stack
 from latent_digits.training import Recipe, Row
 from latent_digits.trainings import (
     Trained,
@@ -202,10 +204,13 @@ def test_an_image_meets_the_same_draws_in_any_slice(way: str) -> None:
     def drawn(x: torch.Tensor) -> list[torch.Tensor]:
         torch.manual_seed(1)
         normal = draw_like(torch.randn, x.movedim(-1, 0)).movedim(0, -1)
-        kept = torch.ones_like(x)
-        relu_dropout(kept, 2**15, 1.0)
+        dropped = Stack(*layers)(torch.ones(x.shape[-1], 1))
+        latents = sample(*torch.zeros(2, 5, x.shape[-1]).mT)
         grey = torch.full_like(x, 0.5).movedim(-1, 0)
-        return [normal, draw_levels(x.shape, x), kept, NOISE(grey).movedim(0, -1)]
+        drawn = [normal, draw_levels(x.shape, x), NOISE(grey).movedim(0, -1)]
+        return [*drawn, dropped.movedim(0, -1), latents.movedim(0, -1)]
+
+    layers = Linear(1, 15), ReluDropout(0.5)
 
     whole = drawn(torch.zeros(3, 5, 17))
     for part in (slice(0, 6), slice(6, 17)):

@@ -1,5 +1,6 @@
 """A stack is the same chain of PyTorch's layers, in values, gradients and memory."""
 
+import copy
 import gc
 import weakref
 
@@ -7,8 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from latent_digits.convolutions import Conv2d, ConvTranspose2d
 from latent_digits.dropout import ReluDropout
-from latent_digits.stack import Linear, Reshape, Sigmoid, Stack
+from latent_digits.optim import FlatParameters
+from latent_digits.stack import Composition, Linear, Reshape, Sigmoid, Stack
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def pair() -> tuple[Stack, nn.Sequential]:
@@ -32,6 +37,93 @@ def test_values_and_gradients() -> None:
     torch.testing.assert_close(one.grad, other.grad)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize(("inputs", "units"), [(1, 1), (7, 3), (8, 8), (17, 9), (33, 64)])
+@pytest.mark.parametrize("images", [1, 5, 64])
+def test_a_linear_layer_of_any_size(inputs: int, units: int, images: int) -> None:
+    torch.manual_seed(0)
+    theirs = nn.Linear(inputs, units)
+    ours = Stack(Linear(inputs, units))
+    ours.load_state_dict({f"layers.0.{k}": v for k, v in theirs.state_dict().items()})
+    one = torch.randn(images, inputs).requires_grad_()
+    other = one.detach().clone().requires_grad_()
+    gradient = torch.randn(images, units)
+    for net, x in ((ours, one), (theirs, other)):
+        net(x).backward(gradient)
+    torch.testing.assert_close(ours(one), theirs(other))
+    torch.testing.assert_close(one.grad, other.grad)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_sigmoid_over_its_whole_range() -> None:
+    x = torch.cat([torch.linspace(-100, 100, 4001), torch.linspace(-1, 1, 2001)])
+    stack = Stack(Linear(1, 1), Sigmoid())
+    with torch.no_grad():
+        stack.layers[0].weight.fill_(1)
+        stack.layers[0].bias.fill_(0)
+        torch.testing.assert_close(stack(x[:, None])[:, 0], x.sigmoid(), rtol=1e-6, atol=1e-37)
+
+
+def branched() -> list[Stack]:
+    torch.manual_seed(0)
+    trunk = Stack(Linear(6, 5), ReluDropout(0.0))
+    return [trunk, *(Stack(Reshape(5), Linear(5, n), ReluDropout(0.0)) for n in (3, 4, 2))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_composition_is_its_stacks_one_by_one(count: int) -> None:
+    stacks, others = branched(), branched()
+    one = torch.arange(18.0).view(3, 6).div(9).requires_grad_()
+    other = one.detach().clone().requires_grad_()
+    together = Composition(stacks[0], *stacks[1 : 1 + count])(one)
+    features = others[0](other)
+    apart = torch.cat([branch(features) for branch in others[1 : 1 + count]] or [features], 1)
+    torch.testing.assert_close(together, apart)
+    together.square().sum().backward()
+    apart.square().sum().backward()
+    torch.testing.assert_close(one.grad, other.grad)
+    for stack, twin in zip(stacks[: 1 + count], others, strict=False):
+        for a, b in zip(stack.parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_gradients_add_up_wherever_they_lie() -> None:
+    (apart, _), (in_a_row, _) = pair(), pair()
+    flat = FlatParameters(in_a_row)
+    x = torch.rand(3, 6)
+    for _ in range(3):
+        apart(x).sum().backward()
+        in_a_row(x).sum().backward()
+    gradients = [p.grad.flatten() for p in apart.parameters() if p.grad is not None]
+    torch.testing.assert_close(torch.cat(gradients), flat.gradients)
+
+
+def test_what_is_frozen_gets_no_gradient_and_the_rest_does() -> None:
+    ours, theirs = pair()
+    for net in (ours, theirs):
+        first, *_ = net.parameters()
+        first.requires_grad_(False)
+        net(torch.ones(3, 6)).sum().backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    ours, _ = pair()
+    FlatParameters(ours)
+    x = torch.rand(3, 6)
+    ours(x).sum().backward()
+    before = [p.grad.clone() for p in ours.parameters() if p.grad is not None]
+    twin = copy.deepcopy(ours)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    twin(x).sum().backward()
+    assert torch.equal(twin(x), torch.full((3, 2, 2, 2), 0.5))
+    assert not torch.equal(ours(x), twin(x))
+    assert all(torch.equal(p.grad, g) for p, g in zip(ours.parameters(), before, strict=True))
 
 
 def test_data_needs_no_gradient_and_gets_none() -> None:
@@ -85,6 +177,23 @@ def test_an_output_is_freed_without_the_garbage_collector() -> None:
 def test_a_chain_that_would_overwrite_what_is_needed_is_refused(layers) -> None:
     with pytest.raises(ValueError, match="overwrites an activation that is still needed"):
         Stack(*layers())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "takes"),
+    [
+        (Linear(6, 5), (7,), "takes 6 features an image, not"),
+        (Reshape(2, 3), (7,), "takes 6 numbers an image, not"),
+        (Conv2d(2, 3, 1), (3, 5, 5), "takes .2, H, W. an image, not"),
+        (Conv2d(2, 3, 1), (2, 5), "takes .2, H, W. an image, not"),
+        (ConvTranspose2d(2, 3, 1, 1), (3, 5, 5), "takes .2, R, S. an image, not"),
+    ],
+)
+def test_an_input_of_another_shape_is_refused(layer, shape, takes: str, way: str) -> None:
+    with pytest.raises((ValueError, RuntimeError)) as refused:
+        Stack(layer)(torch.rand(4, *shape))
+    if way == "kernels":
+        assert refused.match(f".*{takes}")
 
 
 def test_backward_runs_once() -> None:

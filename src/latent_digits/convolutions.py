@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latent_digits import kernels
-from latent_digits.stack import Layer, has_kernel
+from latent_digits.chains import Shape, Step
+from latent_digits.stack import Layer
 
 KERNEL, STRIDE = 3, 2
 Size = tuple[int, int]
@@ -35,16 +36,32 @@ class Conv2d(Layer):
         self.weight, self.bias = conv.parameters()
         self.padding = padding
 
+    def step(self, shape: Shape) -> Step:
+        inputs = self.weight.shape[1]
+        self.expect(len(shape) == 3 and shape[0] == inputs, f"[{inputs}, H, W]", shape)
+        channels, height, width = shape
+        rows, cols = self.positions(height, width)
+        count = self.weight.numel() + len(self.bias)
+        windows = channels * 4 * (rows + 1) * (cols + 1)
+        y = len(self.weight), rows, cols
+        return Step(kernels.CONV, shape, y, count, self.padding, windows)
+
+    def positions(self, height: int, width: int) -> Size:
+        """How many places (R, S) the kernel has on so many pixels."""
+        rows, cols = ((n + 2 * self.padding - KERNEL) // STRIDE + 1 for n in (height, width))
+        return rows, cols
+
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         _, height, width, _ = x.shape
-        rows, cols = ((n + 2 * self.padding - KERNEL) // STRIDE + 1 for n in (height, width))
+        rows, cols = self.positions(height, width)
         windows = gather(x, self.padding, (rows, cols))
-        y = correlate(windows, self.weight, self.bias, (rows, cols))
-        return y, (windows, (height, width))
+        y = torch.addmm(self.bias[:, None], self.weight.flatten(1), windows)
+        return y.view(len(y), rows, cols, -1), (windows, (height, width))
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
         windows, size = saved
-        of_parameters = [weight_gradient(windows, gradient, self.weight), sums(gradient)]
+        of_y = gradient.flatten(1)
+        of_parameters = [(of_y @ windows.t()).view_as(self.weight), of_y.sum(1)]
         if first:
             return None, of_parameters
         no_bias = gradient.new_zeros(self.weight.shape[1])
@@ -60,61 +77,42 @@ class ConvTranspose2d(Layer):
         self.weight, self.bias = conv.parameters()
         self.padding, self.extra = padding, KERNEL - 2 * padding + output_padding
 
+    def step(self, shape: Shape) -> Step:
+        inputs = len(self.weight)
+        self.expect(len(shape) == 3 and shape[0] == inputs, f"[{inputs}, R, S]", shape)
+        _, rows, cols = shape
+        count = self.weight.numel() + len(self.bias)
+        y = len(self.bias), *self.pixels(rows, cols)
+        return Step(kernels.CONV_TRANSPOSE, shape, y, count, self.padding)
+
+    def pixels(self, rows: int, cols: int) -> Size:
+        """The height and width that so many positions make."""
+        height, width = (STRIDE * (n - 1) + self.extra for n in (rows, cols))
+        return height, width
+
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         _, rows, cols, _ = x.shape
-        height, width = (STRIDE * (n - 1) + self.extra for n in (rows, cols))
-        return scatter(x, self.weight, self.bias, self.padding, (height, width)), x
+        return scatter(x, self.weight, self.bias, self.padding, self.pixels(rows, cols)), x
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
         _, rows, cols, _ = saved.shape
         windows = gather(gradient, self.padding, (rows, cols))
-        of_parameters = [weight_gradient(windows, saved, self.weight), sums(gradient)]
-        if first:
-            return None, of_parameters
-        no_bias = gradient.new_zeros(len(self.weight))
-        return correlate(windows, self.weight, no_bias, (rows, cols)), of_parameters
+        of_weight = (saved.flatten(1) @ windows.t()).view_as(self.weight)
+        of_parameters = [of_weight, gradient.flatten(1).sum(1)]
+        of_x = None if first else (self.weight.flatten(1) @ windows).view_as(saved)
+        return of_x, of_parameters
 
 
 def gather(x: Tensor, padding: int, positions: Size) -> Tensor:
-    """The neighbourhoods of `positions` = (R, S) in `x` [C, H, W, B]: [K, R·S·B].
-
-    On the CPU [C, 2, 2, R+1, S+1, B], which holds no pixel twice: see `kernels.polyphase`.
-    """
-    if has_kernel(x):
-        return torch.from_numpy(kernels.polyphase(x.numpy(), padding, *positions))
+    """The neighbourhoods of `positions` = (R, S) in `x` [C, H, W, B]: [K, R·S·B]."""
     padded = F.pad(x, (0, 0, padding, padding, padding, padding))
     taps = [tap(padded, i, j, positions) for i, j in product(range(KERNEL), repeat=2)]
     return torch.stack(taps, dim=1).view(len(x) * KERNEL**2, -1)
 
 
-def correlate(windows: Tensor, weight: Tensor, bias: Tensor, positions: Size) -> Tensor:
-    """The convolution of what `gather` found with `weight` [C', C, 3, 3]: [C', R, S, B]."""
-    if windows.dim() == 2:
-        y = torch.addmm(bias[:, None], weight.flatten(1), windows)
-        return y.view(len(weight), *positions, -1)
-    arrays = (t.detach().numpy() for t in (windows, weight, bias))
-    return torch.from_numpy(kernels.correlate(*arrays))
-
-
-def weight_gradient(windows: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of `weight`, from what `gather` found and the gradient [C', R, S, B]."""
-    if windows.dim() == 2:
-        return (gradient.flatten(1) @ windows.t()).view_as(weight)
-    arrays = (t.numpy() for t in (windows, gradient.to(windows.dtype)))
-    return torch.from_numpy(kernels.weight_gradient(*arrays))
-
-
-def sums(gradient: Tensor) -> Tensor:
-    """The gradient of a bias: [C, H, W, B] to [C]."""
-    return gradient.flatten(1).sum(1)
-
-
 def scatter(x: Tensor, weight: Tensor, bias: Tensor, padding: int, size: Size) -> Tensor:
-    """The adjoint of gather and correlate, and `bias`: [C', R, S, B] to [C, H, W, B]."""
+    """The adjoint of gather and the product, and `bias`: [C', R, S, B] to [C, H, W, B]."""
     height, width = size
-    if has_kernel(x):
-        arrays = x.numpy(), weight.detach().numpy(), bias.detach().numpy()
-        return torch.from_numpy(kernels.scatter(*arrays, padding, height, width))
     columns = weight.flatten(1).t() @ x.flatten(1)
     columns = columns.view(len(bias), KERNEL, KERNEL, *x.shape[1:])
     padded = bias[:, None, None, None].repeat(

@@ -13,7 +13,7 @@ from torch import Tensor
 from latent_digits import kernels
 from latent_digits.draws import (
     LEVELS,
-    draw_key,
+    draw_keys,
     draw_levels,
     draw_like,
     normal_levels,
@@ -42,7 +42,7 @@ class Noise:
         pixels = batch_last(x)
         out = torch.empty_like(pixels)
         of_x, of_y = (tensor.flatten(0, -2).numpy() for tensor in (pixels, out))
-        kernels.noisy(of_x, of_y, draw_key(), *share_of(len(x)), normal_levels(), *numbers)
+        kernels.noisy(of_x, of_y, draw_keys(1)[0], *share_of(len(x)), normal_levels(), *numbers)
         return out.movedim(-1, 0)
 
 

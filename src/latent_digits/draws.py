@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from latent_digits import kernels
-
-LEVELS = 2**16
+from latent_digits.kernels import LEVELS
 
 
 class Share(NamedTuple):
@@ -71,7 +70,7 @@ def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
     images = shape[-1]
     count = prod(shape[:-1]) * share_of(images).batch
     if x.is_cpu:
-        drawn = torch.from_numpy(kernels.levels(draw_key(), count))
+        drawn = torch.from_numpy(kernels.levels(draw_keys(1)[0], count))
     else:
         words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
         drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
@@ -85,6 +84,7 @@ def normal_levels() -> np.ndarray:
     return torch.special.ndtri(middles).to(torch.float32).numpy()
 
 
-def draw_key() -> np.ndarray:
-    """A key for `kernels.philox`: two uint32."""
-    return torch.empty(1, dtype=torch.int64).random_(-(2**63), None).numpy().view(np.uint32)
+def draw_keys(count: int) -> np.ndarray:
+    """Keys for `kernels.philox`: uint32 [`count`, 2]."""
+    words = torch.empty(count, 1, dtype=torch.int64)
+    return words.random_(-(2**63), None).numpy().view(np.uint32)

@@ -6,14 +6,17 @@ And since what was dropped and what was negative are both zero afterwards, the o
 where the gradient goes: no mask is kept.
 """
 
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from latent_digits import kernels
-from latent_digits.draws import LEVELS, draw_key, draw_levels, share_of
-from latent_digits.stack import Layer, has_kernel
+from latent_digits.chains import Shape, Step
+from latent_digits.draws import draw_levels
+from latent_digits.kernels import LEVELS, scaling
+from latent_digits.stack import Layer
 
 
 class ReluDropout(Layer):
@@ -29,41 +32,25 @@ class ReluDropout(Layer):
     def __init__(self, p: float, channels: bool = False):
         super().__init__()
         self.dropped = round(p * LEVELS)  # of LEVELS equally likely values
-        self.scale = LEVELS / (LEVELS - self.dropped) if self.dropped < LEVELS else 0.0
         self.channels = channels
+
+    def step(self, shape: Shape) -> Step:
+        units = shape[0] if self.channels else prod(shape)
+        dropped = self.dropped if self.training else 0
+        return Step(kernels.RELU_DROPOUT, shape, shape, units=units, dropped=dropped)
 
     def run(self, x: Tensor) -> tuple[Tensor, Any]:
         if not (self.training and self.dropped):
             return x.relu_(), (x, 1.0)
-        units = x.shape[0] if self.channels else x.shape[:-1].numel()
-        relu_dropout(x.view(units, -1, x.shape[-1]), self.dropped, self.scale)
-        return x, (x, self.scale)
+        shape = (x.shape[0] if self.channels else x.shape[:-1].numel(), x.shape[-1])
+        kept = draw_levels(shape, x) >= self.dropped - LEVELS // 2
+        scale = scaling(self.dropped)
+        x.view(shape[0], -1, shape[1]).relu_().mul_(kept.mul(scale)[:, None])
+        return x, (x, scale)
 
     def vjp(self, saved: Any, gradient: Tensor, first: bool) -> tuple[Tensor | None, list[Tensor]]:
-        return relu_dropout_vjp(gradient, *saved), []
+        y, scale = saved
+        return torch.ops.aten.threshold_backward(gradient, y, 0).mul_(scale), []
 
     def extra_repr(self) -> str:
         return f"p={self.dropped / LEVELS:.5g}, channels={self.channels}"
-
-
-def relu_dropout(x: Tensor, dropped: int, scale: float) -> None:
-    """In place on [F, P, B]: ReLU, then one draw for each unit F of each image B.
-
-    A unit is zeroed with chance `dropped` / LEVELS, else multiplied by `scale`.
-    """
-    highest_dropped = dropped - 1 - LEVELS // 2
-    if has_kernel(x):
-        array = x.numpy()
-        where, scaling = share_of(x.shape[2]), array.dtype.type(scale)
-        kernels.relu_dropout(array, draw_key(), *where, highest_dropped, scaling)
-    else:
-        kept = draw_levels((x.shape[0], x.shape[2]), x) > highest_dropped
-        x.relu_().mul_(kept.mul(scale)[:, None])
-
-
-def relu_dropout_vjp(gradient: Tensor, y: Tensor, scale: float) -> Tensor:
-    """The gradient of the input, from the output's and the output `y`."""
-    if not has_kernel(gradient, y):
-        return torch.ops.aten.threshold_backward(gradient, y, 0).mul_(scale)
-    array = gradient.numpy()
-    return torch.from_numpy(kernels.relu_dropout_vjp(array, y.numpy(), array.dtype.type(scale)))

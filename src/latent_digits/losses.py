@@ -5,45 +5,51 @@ x image, x_hat reconstruction, both [B, 1, H, W]; mu and log_var [B, Z].
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from latent_digits import kernels
-from latent_digits.stack import batch_last, has_kernel
+from latent_digits.stack import as_array, has_kernel
 
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """Squared error summed over the pixels: the report's reconstruction term for the VAE."""
+    return scaled_error(x_hat, x, 1.0)
+
+
+def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Squared error averaged over the pixels: the report's MSE."""
+    return scaled_error(x_hat, x, 1 / x[0].numel())
+
+
+def scaled_error(x_hat: Tensor, x: Tensor, scale: float) -> Tensor:
+    """Squared error summed over the pixels, times `scale`."""
     if has_kernel(x_hat):
-        return SquaredError.apply(x_hat, x)
-    return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1)
+        return ScaledError.apply(x_hat, x, scale)
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1) * scale
 
 
-class SquaredError(torch.autograd.Function):
-    """`squared_error` on the CPU; `x` is data and gets no gradient."""
+class ScaledError(torch.autograd.Function):
+    """`scaled_error` on the CPU; `x` is data and gets no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x_hat: Tensor, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x_hat: Tensor, x: Tensor, scale: float) -> Tensor:
+        ctx.given = as_array(x_hat), as_array(x), np.float32(scale)
         ctx.shape = x_hat.movedim(0, -1).shape
-        ctx.pair = [batch_last(tensor).view(-1, len(x)) for tensor in (x_hat, x)]
         out = x_hat.new_empty(len(x))
-        kernels.squared_error(*(tensor.numpy() for tensor in (*ctx.pair, out)))
+        kernels.squared_error(*ctx.given, out.numpy())
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        out = torch.empty_like(ctx.pair[0])
-        of_each = gradients[0].contiguous()
-        kernels.squared_error_vjp(*(tensor.numpy() for tensor in (of_each, *ctx.pair, out)))
-        return out.view(ctx.shape).movedim(-1, 0), None
-
-
-def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Squared error averaged over the pixels: the report's MSE."""
-    return squared_error(x_hat, x) / x[0].numel()
+        out = gradients[0].new_empty(ctx.shape).movedim(-1, 0)
+        of_each = gradients[0].contiguous().numpy()
+        kernels.squared_error_vjp(as_array(out), of_each, *ctx.given)
+        return out, None, None
 
 
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -51,24 +57,28 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
     Kingma & Welling 2014, appendix B.
     """
-    return KLDivergence.apply(mu, log_var)
+    if has_kernel(mu):
+        return KLDivergence.apply(mu, log_var)
+    return torch.addcmul(log_var.expm1() - log_var, mu, mu).sum(1).mul(0.5)
 
 
 class KLDivergence(torch.autograd.Function):
-    """`kl_divergence` with its derivative, in a third of the operations that autograd takes."""
+    """`kl_divergence` on the CPU."""
 
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
-        variance_minus_1 = log_var.expm1()
-        ctx.save_for_backward(mu, variance_minus_1)
-        return torch.addcmul(variance_minus_1 - log_var, mu, mu).sum(1).mul_(0.5)
+        ctx.given = as_array(mu), as_array(log_var)
+        out = mu.new_empty(len(mu))
+        kernels.kl_divergence(*ctx.given, out.numpy())
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        mu, variance_minus_1 = ctx.saved_tensors
-        gradient = gradients[0][:, None]
-        return mu * gradient, variance_minus_1 * (0.5 * gradient)
+        out = gradients[0].new_empty(2, *ctx.given[0].shape)
+        of_each = gradients[0].contiguous().numpy()
+        kernels.kl_divergence_vjp(out.numpy(), of_each, *ctx.given)
+        return out[0].t(), out[1].t()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

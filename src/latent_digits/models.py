@@ -6,14 +6,26 @@ between them: see `latent_digits.stack`.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from latent_digits import kernels
 from latent_digits.convolutions import Conv2d, ConvTranspose2d
-from latent_digits.draws import draw_like
+from latent_digits.draws import draw_keys, draw_like, normal_levels, share_of
 from latent_digits.dropout import ReluDropout
-from latent_digits.stack import Layer, Linear, Reshape, Sigmoid, Stack
+from latent_digits.stack import (
+    Composition,
+    Layer,
+    Linear,
+    Reshape,
+    Sigmoid,
+    Stack,
+    as_array,
+    batch_last,
+    has_kernel,
+)
 
 FEATURES = 32 * 3 * 3
 
@@ -69,9 +81,10 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(latent_dim, dropout)
         self.decoder = Decoder(latent_dim, dropout)
+        self.both = Composition(self.encoder, self.decoder)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decoder(self.encoder(x))
+        return self.both(x)
 
 
 class VariationalAutoencoder(nn.Module):
@@ -83,32 +96,44 @@ class VariationalAutoencoder(nn.Module):
         self.mu = Stack(*projection(latent_dim, dropout=0.0))
         self.log_var = Stack(*projection(latent_dim, dropout=0.0))
         self.decoder = Decoder(latent_dim, dropout=0.0)
+        self.encoder = Composition(self.convolutions, self.mu, self.log_var)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), [B, Z] each."""
-        features = self.convolutions(x)
-        return self.mu(features), self.log_var(features)
+        mu, log_var = self.encoder(x).chunk(2, dim=1)
+        return mu, log_var
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mu, log_var = self.encode(x)
-        return self.decoder(Sample.apply(mu, log_var)), mu, log_var
+        return self.decoder(sample(mu, log_var)), mu, log_var
+
+
+def sample(mu: Tensor, log_var: Tensor) -> Tensor:
+    """A draw from N(mu, exp(log_var)), with its derivative: the reparametrization trick."""
+    if has_kernel(mu):
+        return Sample.apply(mu, log_var)
+    return mu + draw_like(torch.randn, mu) * log_var.mul(0.5).exp()
 
 
 class Sample(torch.autograd.Function):
-    """A draw from N(mu, exp(log_var)), with its derivative: the reparametrization trick."""
+    """`sample` on the CPU."""
 
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
-        deviation = log_var.mul(0.5).exp_()
-        offset = draw_like(torch.randn, mu).mul_(deviation)
-        ctx.save_for_backward(offset)
-        return mu + offset
+        given = as_array(mu), as_array(log_var)
+        ctx.offset, out = np.empty_like(given[0]), np.empty_like(given[0])
+        draws = draw_keys(1)[0], *share_of(len(mu)), normal_levels()
+        arrays: tuple[Any, ...] = (*given, *draws, ctx.offset, out)
+        kernels.sample(*arrays)
+        return torch.from_numpy(out).t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        (offset,) = ctx.saved_tensors
-        return gradients[0], gradients[0] * offset * 0.5
+        gradient = batch_last(gradients[0])
+        out = torch.empty_like(gradient)
+        kernels.sample_vjp(gradient.numpy(), ctx.offset, out.numpy())
+        return gradients[0], out.t()
 
 
 class Head(Stack):
@@ -125,9 +150,10 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.both = Composition(encoder, head)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.encoder(x))
+        return self.both(x)
 
 
 def parameter_count(model: nn.Module) -> int:
