@@ -11,7 +11,7 @@ from latent_digits.optim import (
     Average,
     Descent,
     FlatParameters,
-    warmup,
+    warmth,
 )
 
 
@@ -104,12 +104,7 @@ def test_the_average_is_in_place_for_a_block_only() -> None:
 
 
 def test_the_warm_up_is_linear_and_ends() -> None:
-    assert [warmup(step) for step in (1, WARMUP // 2, WARMUP, 10 * WARMUP)] == [
-        1 / WARMUP,
-        0.5,
-        1.0,
-        1.0,
-    ]
+    assert [warmth(step, 200) for step in (1, 100, 200, 2000)] == [1 / 200, 0.5, 1.0, 1.0]
 
 
 def test_a_descent_counts_its_steps_warms_up_and_averages() -> None:
@@ -123,3 +118,4 @@ def test_a_descent_counts_its_steps_warms_up_and_averages() -> None:
     torch.testing.assert_close(descent.average.values, first)
     assert descent.next() == [0.5 * 2 / WARMUP, WINDOW / (WINDOW + 1)]
     assert descent.steps == 2
+    assert Descent(network(), "sgd", lr=0.5, warmup=1000).next()[0] == 0.5 / 1000

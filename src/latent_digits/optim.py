@@ -38,6 +38,7 @@ class FlatParameters:
             parameter.grad = self.gradients[part].as_strided(*layout, part.start)
 
 
+WARMUP = 200  # steps
 Number = float | Tensor  # a tensor where a recorded step reads it, see `latent_digits.replay`
 
 
@@ -140,19 +141,19 @@ class Average:
 class Descent:
     """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
 
-    `steps` is how many were taken.
+    `warmup` is how many steps that takes, `steps` how many were taken.
     """
 
-    def __init__(self, model: nn.Module, optimizer: str, lr: float):
+    def __init__(self, model: nn.Module, optimizer: str, lr: float, warmup: int = WARMUP):
         self.flat = FlatParameters(model)
         self.optimizer = OPTIMIZERS[optimizer](self.flat)
         self.average = Average(self.flat)
-        self.lr, self.steps = lr, 0
+        self.lr, self.warmup, self.steps = lr, warmup, 0
 
     def next(self) -> list[float]:
         """The numbers of the next step, which this counts."""
         self.steps += 1
-        lr = self.lr * warmup(self.steps)
+        lr = self.lr * warmth(self.steps, self.warmup)
         return self.optimizer.numbers(self.steps, lr) + self.average.numbers(self.steps)
 
     @torch.no_grad()
@@ -179,18 +180,17 @@ class Descent:
             vector.copy_(torch.from_numpy(state[name]))
 
 
-def warmup(step: int) -> float:
-    """The share of the learning rate that a step takes, counted from 1: it rises to 1 linearly.
+def warmth(step: int, steps: int) -> float:
+    """The share of the learning rate that a step takes, counted from 1: it rises to 1 in `steps`.
 
     Adam's first steps have the full length whatever the gradient, and at the report's rate they
     kill units for good: of twelve denoisers four answered black to everything after an epoch, with
     a warm-up of 100 steps or more none (Goyal et al. 2017, "Accurate, large minibatch SGD").
     """
-    return min(1.0, step / WARMUP)
+    return min(1.0, step / steps)
 
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-WARMUP = 200  # steps
 WINDOW = 10  # the average spans one part in so many of the steps so far
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}

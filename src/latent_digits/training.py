@@ -13,7 +13,7 @@ from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.draws import Share, sliced
 from latent_digits.objectives import Objective, measure
-from latent_digits.optim import Descent, Number
+from latent_digits.optim import WARMUP, Descent, Number
 from latent_digits.pixels import as_input
 from latent_digits.replay import Replayed, Take
 from latent_digits.seeds import seed_for
@@ -25,7 +25,8 @@ Row = dict[str, float]
 class Recipe:
     """How to train: what steps, how many images a step, how long, and when to give up.
 
-    Training ends after `patience` epochs in a row without a better validation loss.
+    Training ends after `patience` epochs in a row without a better validation loss. The learning
+    rate rises over the first `warmup` steps.
     """
 
     optimizer: str
@@ -33,6 +34,7 @@ class Recipe:
     batch_size: int
     epochs: int
     patience: int
+    warmup: int = WARMUP
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def fit(
     """
     device, here = train.inputs.device, ranks.current()
     model.to(device)
-    descent = Descent(model, recipe.optimizer, recipe.lr)
+    descent = Descent(model, recipe.optimizer, recipe.lr, recipe.warmup)
     steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
     flat, average = descent.flat, descent.average
 
