@@ -47,6 +47,13 @@ def test_kl_by_hand_and_against_torch() -> None:
     torch.testing.assert_close(actual, expected)
 
 
+@pytest.mark.usefixtures("way")
+def test_a_divergence_is_not_hidden() -> None:
+    mu = torch.zeros(9, 1)
+    for log_var in (89.0, 1000.0, math.inf, math.nan):
+        assert not losses.kl_divergence(mu, torch.full_like(mu, log_var)).isfinite().any()
+
+
 def test_classification() -> None:
     logits, labels = torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])
     assert losses.accuracy(logits, labels).tolist() == [1, 0]

@@ -305,12 +305,12 @@ def relu_dropout_vjp(gradient, y, dropped):
 
 @compiled
 def exp(x):
-    """exp of a float32 to seven digits, between exp(-87) and exp(87).
+    """exp of a float32 to seven digits; exp(-87) below that, and infinity above 88.4.
 
     A power of two times a polynomial, Cephes' `expf`: the math library's takes one number at a
     time, where this becomes vector instructions.
     """
-    x = min(max(x, np.float32(-87)), np.float32(87))
+    x = min(max(x, np.float32(-87)), np.float32(89))  # 2^128, whose bits are infinity's
     power = np.floor(x * np.float32(1.44269504088896341) + np.float32(0.5))
     r = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
     y = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
