@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import math
 import weakref
 
 import pytest
@@ -72,7 +73,7 @@ def branched() -> list[Stack]:
     return [trunk, *(Stack(Reshape(5), Linear(5, n), ReluDropout(0.0)) for n in (3, 4, 2))]
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 1, 3, 3])  # again, in memory that the last time left full
 def test_a_composition_is_its_stacks_one_by_one(count: int) -> None:
     stacks, others = branched(), branched()
     one = torch.arange(18.0).view(3, 6).div(9).requires_grad_()
@@ -89,6 +90,65 @@ def test_a_composition_is_its_stacks_one_by_one(count: int) -> None:
             torch.testing.assert_close(a.grad, b.grad)
 
 
+def test_each_stack_of_a_composition_has_its_own_mode() -> None:
+    trunk, branch = Stack(Linear(1, 50)), Stack(Linear(50, 400), ReluDropout(0.5))
+    free, kept = Stack(Linear(1, 400), ReluDropout(0.5)), Stack(Linear(400, 9))
+    for training in (True, False):
+        branch.train(training)
+        assert dropped(Composition(trunk, branch)) is training
+        free.train(training)
+        assert dropped(Composition(free, kept)) is training
+
+
+def dropped(net: Composition) -> bool:
+    """Whether the same input gives another output the next time."""
+    x = torch.ones(2, 1)
+    return not torch.equal(net(x), net(x))
+
+
+def test_every_dropout_draws_for_itself() -> None:
+    torch.manual_seed(0)
+    first, second = Linear(1, 1000), Linear(1000, 1000)
+    with torch.no_grad():
+        for parameter in (first.weight, first.bias, second.bias):
+            parameter.fill_(1)
+        second.weight.copy_(torch.eye(1000))
+    y = Stack(first, ReluDropout(0.5), second, ReluDropout(0.5))(torch.ones(1, 1))
+    # Zeroed by the second, scaled by one of them, by both: were both masks one, nothing were 2.
+    shares = [(y == value).float().mean().item() for value in (0, 2, 10)]
+    assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.06)
+
+
+def test_nan_is_not_swallowed() -> None:
+    for layers in ((ReluDropout(0.0),), (ReluDropout(0.5),), (Sigmoid(),)):
+        y = Stack(Linear(1, 9), *layers)(torch.full((3, 1), math.nan))
+        assert y.isnan().all()
+
+
+def test_the_callers_gradient_stays() -> None:
+    ours, _ = pair()
+    gradient = torch.rand(2, 2, 2, 3).movedim(-1, 0)  # batch-last, so that it is read where it lies
+    before = gradient.clone()
+    ours(torch.rand(3, 6)).backward(gradient)
+    assert torch.equal(gradient, before)
+
+
+def test_a_weight_that_is_not_row_major() -> None:
+    ours, theirs = pair()
+    for net in (ours, theirs):
+        weight, *_ = net.parameters()
+        weight.data = weight.data.t().contiguous().t()
+    x = torch.rand(3, 6)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_float64_is_computed_in_float64() -> None:
+    ours, theirs = (net.double() for net in pair())
+    x = torch.rand(3, 6, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert ours(x).dtype == torch.float64
+
+
 def test_gradients_add_up_wherever_they_lie() -> None:
     (apart, _), (in_a_row, _) = pair(), pair()
     flat = FlatParameters(in_a_row)
@@ -100,9 +160,12 @@ def test_gradients_add_up_wherever_they_lie() -> None:
     torch.testing.assert_close(torch.cat(gradients), flat.gradients)
 
 
-def test_what_is_frozen_gets_no_gradient_and_the_rest_does() -> None:
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_what_is_frozen_gets_no_gradient_and_the_rest_does(earlier: int) -> None:
     ours, theirs = pair()
     for net in (ours, theirs):
+        for _ in range(earlier):
+            net(torch.ones(3, 6)).sum().backward()
         first, *_ = net.parameters()
         first.requires_grad_(False)
         net(torch.ones(3, 6)).sum().backward()
