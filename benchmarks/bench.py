@@ -198,6 +198,7 @@ def step_ms(kind: str, results: dict[str, Any], way: str) -> list[float]:
 
 def page(results: dict[str, Any]) -> str:
     m, images = results["machine"], results["images"]
+    rounds = min(len(found["rounds"]) for found in results["kinds"].values())
     lines = [
         "# How fast",
         "",
@@ -205,7 +206,7 @@ def page(results: dict[str, Any]) -> str:
         f"{m['cpu']}, Python {m['python']}, PyTorch {m['torch']}, "
         + ("a GPU was there but not used." if m["gpu"] else "no GPU: its figures were not taken."),
         f"An epoch is {images['train']} training images and a validation over {images['val']}. "
-        f"Every number is the median of {ROUNDS} rounds with its quartiles; a round runs each way "
+        f"Every number is the median of {rounds} rounds with its quartiles; a round runs each way "
         "once, one after the other, and ratios are taken within a round.",
         "",
         "![Epochs a minute](results/speed.svg)",
