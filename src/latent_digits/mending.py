@@ -57,9 +57,7 @@ def main() -> None:
     for path in found & set(torn()):
         if path.is_dir():
             path.rmdir()
-            say(
-                "An empty entry of DVC's run cache is deleted, left by a kill; its stage runs again."
-            )
+            say("An empty entry of DVC's run cache, left by a kill, is deleted.")
         else:
             path.unlink()
             say(f"{path} was torn by a kill and is deleted; finished stages come back from cache.")
