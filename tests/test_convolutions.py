@@ -55,3 +55,12 @@ def test_initial_values_are_pytorchs() -> None:
     theirs = nn.ModuleList([nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(2, 3, 3)])
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_transposed_convolution_makes_a_pixel_or_more() -> None:
+    with pytest.raises(ValueError, match="takes what makes one pixel or more an image"):
+        ConvTranspose2d(2, 3, padding=2, output_padding=0).step((2, 1, 1))
+    with pytest.raises(
+        ValueError, match="output_padding must be 0 or more and less than the stride"
+    ):
+        ConvTranspose2d(2, 3, padding=1, output_padding=2)

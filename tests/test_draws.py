@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latent_digits import kernels
-from latent_digits.draws import LEVELS, draw_levels, draw_like
+from latent_digits.draws import LEVELS, Share, draw_levels, draw_like, sliced
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
@@ -43,3 +43,8 @@ def test_levels_are_uniform_and_follow_from_the_seed() -> None:
     assert not torch.equal(levels, draw_levels((1001, 999), torch.zeros(0)))
     torch.manual_seed(0)
     assert torch.equal(levels, draw_levels((1001, 999), torch.zeros(0)))
+
+
+def test_a_slice_lies_within_its_batch() -> None:
+    with sliced(Share(before=2, batch=4)), pytest.raises(ValueError, match="3 images after 2"):
+        draw_like(torch.rand, torch.zeros(3, 1))

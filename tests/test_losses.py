@@ -29,6 +29,14 @@ def test_the_squared_errors_gradient_is_torchs(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_two_shapes_are_refused() -> None:
+    one, other = torch.rand(3, 1, 4, 5), torch.rand(3, 1, 5, 5)
+    for loss in (losses.squared_error, losses.mean_squared_error, losses.kl_divergence):
+        with pytest.raises(ValueError, match=r"is \(3, 1, 4, 5\) and .* \(3, 1, 5, 5\)"):
+            loss(one, other)
+
+
+@pytest.mark.usefixtures("way")
 def test_kl_by_hand_and_against_torch() -> None:
     assert losses.kl_divergence(torch.zeros(1, 3), torch.zeros(1, 3)).item() == 0
     mu, log_var = torch.tensor([[1.0]]), torch.tensor([[math.log(4.0)]])

@@ -11,8 +11,11 @@ from torch import nn
 
 from latent_digits.convolutions import Conv2d, ConvTranspose2d
 from latent_digits.dropout import ReluDropout
+from latent_digits.models import Autoencoder, Decoder
 from latent_digits.optim import FlatParameters
 from latent_digits.stack import Composition, Linear, Reshape, Sigmoid, Stack
+
+MORE = nn.Parameter(torch.ones(5, 7))
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -78,7 +81,7 @@ def test_a_composition_is_its_stacks_one_by_one(count: int) -> None:
     stacks, others = branched(), branched()
     one = torch.arange(18.0).view(3, 6).div(9).requires_grad_()
     other = one.detach().clone().requires_grad_()
-    together = Composition(stacks[0], *stacks[1 : 1 + count])(one)
+    together = Composition()(one, *stacks[: 1 + count])
     features = others[0](other)
     apart = torch.cat([branch(features) for branch in others[1 : 1 + count]] or [features], 1)
     torch.testing.assert_close(together, apart)
@@ -95,15 +98,34 @@ def test_each_stack_of_a_composition_has_its_own_mode() -> None:
     free, kept = Stack(Linear(1, 400), ReluDropout(0.5)), Stack(Linear(400, 9))
     for training in (True, False):
         branch.train(training)
-        assert dropped(Composition(trunk, branch)) is training
+        assert dropped(trunk, branch) is training
         free.train(training)
-        assert dropped(Composition(free, kept)) is training
+        assert dropped(free, kept) is training
 
 
-def dropped(net: Composition) -> bool:
+def dropped(*stacks: Stack) -> bool:
     """Whether the same input gives another output the next time."""
-    x = torch.ones(2, 1)
-    return not torch.equal(net(x), net(x))
+    x, net = torch.ones(2, 1), Composition()
+    return not torch.equal(net(x, *stacks), net(x, *stacks))
+
+
+def test_each_layer_has_its_own_mode() -> None:
+    dropout = ReluDropout(0.5)
+    stack = Stack(Linear(1, 400), dropout)
+    for training in (True, False, True):
+        dropout.train(training)
+        assert dropped(stack) is training
+
+
+def test_a_layer_or_a_stack_that_was_replaced_is_seen() -> None:
+    model = Autoencoder(latent_dim=3, dropout=0.0)
+    x = torch.rand(2, 1, 28, 28)
+    model(x)
+    model.encoder.layers[9] = Linear(64, 5)
+    model.decoder = Decoder(latent_dim=5, dropout=0.0)
+    torch.testing.assert_close(model(x), model.decoder(model.encoder(x)))
+    model.decoder.layers[-2] = ConvTranspose2d(8, 3, padding=1, output_padding=1)
+    assert model(x).shape == (2, 3, 28, 28)
 
 
 def test_every_dropout_draws_for_itself() -> None:
@@ -249,14 +271,30 @@ def test_a_chain_that_would_overwrite_what_is_needed_is_refused(layers) -> None:
         (Reshape(2, 3), (7,), "takes 6 numbers an image, not"),
         (Conv2d(2, 3, 1), (3, 5, 5), "takes .2, H, W. an image, not"),
         (Conv2d(2, 3, 1), (2, 5), "takes .2, H, W. an image, not"),
+        (Conv2d(2, 3, 0), (2, 5, 2), "takes 3×3 pixels with its padding or more an image, not"),
         (ConvTranspose2d(2, 3, 1, 1), (3, 5, 5), "takes .2, R, S. an image, not"),
     ],
 )
 def test_an_input_of_another_shape_is_refused(layer, shape, takes: str, way: str) -> None:
     with pytest.raises((ValueError, RuntimeError)) as refused:
-        Stack(layer)(torch.rand(4, *shape))
+        Stack(layer, Linear(1, 1))(torch.rand(4, *shape))
     if way == "kernels":
         assert refused.match(f".*{takes}")
+
+
+@pytest.mark.parametrize("layers", [(), (Reshape(2, 3),)])
+def test_a_stack_without_an_output_of_its_own_is_refused(layers) -> None:
+    with pytest.raises(ValueError, match="needs a layer with an output of its own"):
+        Stack(*layers)
+
+
+@pytest.mark.parametrize("change", [nn.Module.double, lambda net: setattr(net, "weight", MORE)])
+def test_parameters_that_do_not_fit_are_refused(change) -> None:
+    stack = Stack(Linear(6, 5))
+    stack(torch.rand(3, 6))
+    change(stack.layers[0])
+    with pytest.raises((ValueError, RuntimeError)):
+        stack(torch.rand(3, 6))
 
 
 def test_backward_runs_once() -> None:

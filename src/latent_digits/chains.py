@@ -42,6 +42,7 @@ class Chain(NamedTuple):
     """Steps as compiled code reads them."""
 
     table: np.ndarray  # of ROW, a row a step
+    parameters: int  # how many numbers
     floats: int  # of memory that an image takes
     y: Shape
     draws: bool  # whether any step drops units
@@ -77,4 +78,4 @@ def chain(trunk: Sequence[Step], branches: Sequence[Sequence[Step]] = ()) -> Cha
         fork = fork if number else y
     shape = (before,) if len(branches) > 1 else lines[-1][-1].y
     draws = any(step.dropped for line in lines for step in line)
-    return Chain(np.array(rows, ROW), floats, shape, draws)
+    return Chain(np.array(rows, ROW), weight, floats, shape, draws)

@@ -41,6 +41,9 @@ class Conv2d(Layer):
         self.expect(len(shape) == 3 and shape[0] == inputs, f"[{inputs}, H, W]", shape)
         channels, height, width = shape
         rows, cols = self.positions(height, width)
+        self.expect(
+            min(rows, cols) > 0, f"{KERNEL}×{KERNEL} pixels with its padding or more", shape
+        )
         count = self.weight.numel() + len(self.bias)
         windows = channels * 4 * (rows + 1) * (cols + 1)
         y = len(self.weight), rows, cols
@@ -73,6 +76,8 @@ class ConvTranspose2d(Layer):
 
     def __init__(self, in_channels: int, out_channels: int, padding: int, output_padding: int):
         super().__init__()
+        if not 0 <= output_padding < STRIDE:
+            raise ValueError(f"output_padding must be 0 or more and less than the stride, {STRIDE}")
         conv = nn.ConvTranspose2d(in_channels, out_channels, KERNEL)
         self.weight, self.bias = conv.parameters()
         self.padding, self.extra = padding, KERNEL - 2 * padding + output_padding
@@ -83,6 +88,7 @@ class ConvTranspose2d(Layer):
         _, rows, cols = shape
         count = self.weight.numel() + len(self.bias)
         y = len(self.bias), *self.pixels(rows, cols)
+        self.expect(min(y) > 0, "what makes one pixel or more", shape)
         return Step(kernels.CONV_TRANSPOSE, shape, y, count, self.padding)
 
     def pixels(self, rows: int, cols: int) -> Size:

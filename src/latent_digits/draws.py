@@ -41,8 +41,16 @@ def sliced(share: Share) -> Iterator[None]:
 
 
 def share_of(images: int) -> Share:
-    """Where `images` of this process lie in their batch."""
-    return _share or Share(0, images)
+    """Where `images` of this process lie in their batch.
+
+    Raises ValueError where they are more than this process has of it.
+    """
+    share = _share or Share(0, images)
+    if share.before + images > share.batch:
+        raise ValueError(
+            f"{images} images after {share.before} are more than the batch has: {share.batch}"
+        )
+    return share
 
 
 def of_slice(drawn: Tensor, images: int) -> Tensor:

@@ -216,27 +216,19 @@ def scatter(x, weight, bias, padding, out):
                         x0, x1 = of_x[k, r], of_x[min(k + 1, last), r]
                         x2, x3 = of_x[min(k + 2, last), r], of_x[min(k + 3, last), r]
                         u, v, w = fours[c, i, 0, k:], fours[c, i, 1, k:], fours[c, i, 2, k:]
-                        u0, u1, u2, u3, v0, v1, v2, v3 = (
-                            u[0],
-                            u[1],
-                            u[2],
-                            u[3],
-                            v[0],
-                            v[1],
-                            v[2],
-                            v[3],
-                        )
+                        u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
+                        v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
                         for n in range(length):
                             a0, a1, a2, a3 = x0[n], x1[n], x2[n], x3[n]
                             even[n] = even[n] + u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3
                             odd[n] = odd[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3
                         w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
                         for n in range(length):
-                            sums = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
-                            next_even[n] = next_even[n] + sums
-            for w in range(out.shape[2]):
-                of_pixel, start = out[c, h, w], (w + padding) // 2 * batch
-                row = pixels[(w + padding) % 2, start : start + batch]
+                            more = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
+                            next_even[n] = next_even[n] + more
+            for col in range(out.shape[2]):
+                of_pixel, start = out[c, h, col], (col + padding) // 2 * batch
+                row = pixels[(col + padding) % 2, start : start + batch]
                 for b in range(batch):
                     of_pixel[b] = row[b]
 
@@ -435,7 +427,8 @@ def pixels_batch_last(images, index, out):
         of[value] = value / largest
     eights = len(index) // 8 * 8
     for b in range(0, eights, 8):  # each image lies elsewhere, and a core foresees few places
-        x0, x1, x2, x3, x4, x5, x6, x7 = eight_rows(images, index[b : b + 8])
+        x0, x1, x2, x3 = four_rows(images, index[b : b + 4])
+        x4, x5, x6, x7 = four_rows(images, index[b + 4 : b + 8])
         for p in range(len(out)):
             y = out[p, b : b + 8]
             y[0], y[1], y[2], y[3] = of[x0[p]], of[x1[p]], of[x2[p]], of[x3[p]]
@@ -446,18 +439,9 @@ def pixels_batch_last(images, index, out):
 
 
 @compiled
-def eight_rows(x, index):
-    """The rows of `x` at `index` [8]."""
-    return (
-        x[index[0]],
-        x[index[1]],
-        x[index[2]],
-        x[index[3]],
-        x[index[4]],
-        x[index[5]],
-        x[index[6]],
-        x[index[7]],
-    )
+def four_rows(x, index):
+    """The rows of `x` at `index` [4]."""
+    return x[index[0]], x[index[1]], x[index[2]], x[index[3]]
 
 
 @compiled

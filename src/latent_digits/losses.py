@@ -1,6 +1,7 @@
 """Losses as pure functions: one value an image, [B]; what is summed or averaged is in the name.
 
-x image, x_hat reconstruction, both [B, 1, H, W]; mu and log_var [B, Z].
+x image, x_hat reconstruction, both [B, 1, H, W]; mu and log_var [B, Z]. Raises ValueError where
+two that must be of one shape are not.
 """
 
 from typing import Any
@@ -25,8 +26,18 @@ def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return scaled_error(x_hat, x, 1 / x[0].numel())
 
 
+def expect_equal(name: str, one: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise ValueError unless both have one shape: compiled code looks at none."""
+    if one.shape != other.shape:
+        raise ValueError(
+            f"{name} is {tuple(one.shape)} and {other_name} {tuple(other.shape)}; they must be of "
+            "one shape"
+        )
+
+
 def scaled_error(x_hat: Tensor, x: Tensor, scale: float) -> Tensor:
     """Squared error summed over the pixels, times `scale`."""
+    expect_equal("x_hat", x_hat, "x", x)
     if has_kernel(x_hat):
         return ScaledError.apply(x_hat, x, scale)
     return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1) * scale
@@ -57,6 +68,7 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 
     Kingma & Welling 2014, appendix B.
     """
+    expect_equal("mu", mu, "log_var", log_var)
     if has_kernel(mu):
         return KLDivergence.apply(mu, log_var)
     return torch.addcmul(log_var.expm1() - log_var, mu, mu).sum(1).mul(0.5)

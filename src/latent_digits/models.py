@@ -81,10 +81,10 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(latent_dim, dropout)
         self.decoder = Decoder(latent_dim, dropout)
-        self.both = Composition(self.encoder, self.decoder)
+        self.compose = Composition()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.both(x)
+        return self.compose(x, self.encoder, self.decoder)
 
 
 class VariationalAutoencoder(nn.Module):
@@ -96,11 +96,12 @@ class VariationalAutoencoder(nn.Module):
         self.mu = Stack(*projection(latent_dim, dropout=0.0))
         self.log_var = Stack(*projection(latent_dim, dropout=0.0))
         self.decoder = Decoder(latent_dim, dropout=0.0)
-        self.encoder = Composition(self.convolutions, self.mu, self.log_var)
+        self.compose = Composition()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), [B, Z] each."""
-        mu, log_var = self.encoder(x).chunk(2, dim=1)
+        both = self.compose(x, self.convolutions, self.mu, self.log_var)
+        mu, log_var = both.chunk(2, dim=1)
         return mu, log_var
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,10 +151,10 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.both = Composition(encoder, head)
+        self.compose = Composition()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.both(x)
+        return self.compose(x, self.encoder, self.head)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -71,10 +71,10 @@ class Stack(nn.Module):
     """Layers one after the other: [B, ...] to [B, ...].
 
     Raises ValueError where a layer would overwrite what another still needs: the caller's input, or
-    the output that an in-place layer keeps for its derivative.
+    the output that an in-place layer keeps for its derivative. Layers run without their hooks.
     """
 
-    alone: "Composition"
+    compose: "Composition"
 
     def __init__(self, *layers: Layer):
         super().__init__()
@@ -87,10 +87,12 @@ class Stack(nn.Module):
                     "must follow a layer with an output of its own, such as a Linear"
                 )
             spare = layer.output == "new" or (layer.output == "view" and spare)
-        self.alone = Composition(self)
+        if all(layer.output != "new" for layer in layers):
+            raise ValueError("a stack needs a layer with an output of its own, such as a Linear")
+        self.compose = Composition()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.alone(x)
+        return self.compose(x, self)
 
     def steps(self, shape: Shape) -> list[Step]:
         """The layers for compiled code, where an image has this shape."""
@@ -102,42 +104,38 @@ class Stack(nn.Module):
 
 
 class Composition:
-    """A stack, and then another or several beside each other, as one.
+    """Runs a stack, and then another or several beside each other, as one: without their hooks.
 
-    Of several all read the first one's output, and theirs [B, F] follow each other in one row.
+    Of several all read the first one's output, and theirs [B, F] follow each other in one row. What
+    it needs for that is kept for the next call.
     """
 
-    def __init__(self, trunk: Stack, *branches: Stack):
-        self.trunk, self.branches = trunk, branches
+    def __init__(self) -> None:
         self.chains: dict[Any, Chain] = {}
         self.values, self.gradients = Row(), Row()  # of the parameters
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, trunk: Stack, *branches: Stack) -> Tensor:
         if not has_kernel(x) or torch.is_autocast_enabled("cpu"):
-            y = by_layers(x, self.trunk.layers)
-            parts = [by_layers(y, branch.layers) for branch in self.branches]
+            y = by_layers(x, trunk.layers)
+            parts = [by_layers(y, branch.layers) for branch in branches]
             if len(parts) < 2:
                 return (parts or [y])[0]
             return torch.cat([batch_last(part) for part in parts]).movedim(-1, 0)
-        layers: list[Any] = [*self.trunk.layers]
-        for branch in self.branches:
+        layers: list[Any] = [*trunk.layers]
+        for branch in branches:
             layers += branch.layers
+        # A layer that was replaced, or is in another mode, makes another chain.
+        key = x.shape[1:], *layers, *[layer.training for layer in layers]
+        if key not in self.chains:
+            steps = trunk.steps(tuple(x.shape[1:]))
+            self.chains[key] = link(steps, [branch.steps(steps[-1].y) for branch in branches])
         # Straight from the dictionaries: `parameters()` would take a tenth of a millisecond.
         parameters = [p for layer in layers for p in layer._parameters.values()]
-        run = Run(self.chain(x), parameters, self.values, self.gradients)
+        run = Run(self.chains[key], parameters, self.values, self.gradients)
         if torch.is_grad_enabled():
             trained = next((p for p in parameters if p.requires_grad), None)
             return RunChain.apply(x, trained, run)
         return run.forwards(x).movedim(-1, 0)
-
-    def chain(self, x: Tensor) -> Chain:
-        """The layers for compiled code, for inputs like `x`."""
-        key = x.shape[1:], self.trunk.training, *(branch.training for branch in self.branches)
-        if key not in self.chains:
-            trunk = self.trunk.steps(tuple(x.shape[1:]))
-            branches = [branch.steps(trunk[-1].y) for branch in self.branches]
-            self.chains[key] = link(trunk, branches)
-        return self.chains[key]
 
 
 def by_layers(x: Tensor, layers: Iterable[Any]) -> Tensor:
@@ -172,9 +170,9 @@ class Row:
 
 def in_a_row(tensors: Sequence[Tensor]) -> Tensor | None:
     """`Row.of`, looked for."""
-    storage, place = tensors[0].untyped_storage(), tensors[0].data_ptr()
+    storage, place, dtype = tensors[0].untyped_storage(), tensors[0].data_ptr(), tensors[0].dtype
     for tensor in tensors:
-        if tensor.data_ptr() != place or not tensor.is_contiguous():
+        if tensor.data_ptr() != place or tensor.dtype != dtype or not tensor.is_contiguous():
             return None
         place += tensor.nbytes
     if place > storage.data_ptr() + storage.nbytes():
@@ -189,6 +187,11 @@ class Run:
         self.chain, self.parameters, self.gradients = chain, parameters, gradients
         row = values.of(parameters)
         self.row = torch.cat([p.detach().flatten() for p in parameters]) if row is None else row
+        if len(self.row) != chain.parameters or self.row.dtype != torch.float32:
+            raise ValueError(
+                f"the layers have {len(self.row):,} parameters of {self.row.dtype}; for this input "
+                f"they need {chain.parameters:,} of torch.float32"
+            )
 
     def forwards(self, x: Tensor) -> Tensor:
         """The output, batch-last."""
@@ -196,7 +199,8 @@ class Run:
         self.x = batch_last(x)
         self.memory = self.x.new_empty(chain.floats * images)
         self.y = self.x.new_empty(*chain.y, images)
-        keys = draw_keys(len(chain.table) if chain.draws else 0)
+        steps = len(chain.table)
+        keys = draw_keys(steps) if chain.draws else np.zeros((steps, 2), np.uint32)
         arguments = *self.given(), keys, *share_of(images), *self.left()
         kernels.forwards(*arguments)
         return self.y
@@ -237,7 +241,9 @@ class RunChain(torch.autograd.Function):
     """`Run` in autograd.
 
     Of the parameters that sees only one that is `trained`: to pass them all through it and add
-    their gradients one by one took a quarter of a millisecond a step.
+    their gradients one by one took a quarter of a millisecond a step. So `backward` finds their
+    gradients, but `torch.autograd.grad` of a parameter raises RuntimeError, and hooks of parameters
+    do not run.
     """
 
     @staticmethod
