@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro test smoke ui sync bench growth check format lock
+.PHONY: help repro verify test smoke ui sync bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage who
 	@python -m latent_digits.mending
 	dvc repro
 	@python -m latent_digits.sync || true  # its server may be away; the results are here
+
+verify: $(BIN)/ready  ## the study again, in a copy: are these the bytes of dvc.lock? (one stage: STAGE=finetune)
+	@python -m latent_digits.commands.verify $(STAGE)
 
 test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 	python -m pytest
@@ -56,7 +59,8 @@ lock: $(BIN)/ready  ## resolve both lock files again
 	  benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
 # uv comes from the lock too, hashes and all; it installs the rest. Compiled bytecode halves the
-# time that torch and MLflow take to import, which is most of a short stage.
+# time that torch and MLflow take to import, which is most of a short stage. Every Python of .venv
+# begins with the study's arithmetic, commands that import NumPy before our package among them.
 $(BIN)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is " + sys.version)'
 	$(PYTHON) -m venv .venv
@@ -64,4 +68,5 @@ $(BIN)/ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	$(BIN)/python src/latent_digits/arithmetic.py > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/arithmetic.pth"
 	touch $@

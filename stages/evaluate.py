@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from latent_digits.arithmetic import one_thread
 from latent_digits.console import run_stage
 from latent_digits.dataset import load_dataset
-from latent_digits.evaluation import evaluation_of, on_one_thread
+from latent_digits.evaluation import evaluation_of
 from latent_digits.params import load_params
 from latent_digits.results import all_arrays, all_metrics, load_models
 from latent_digits.storage import write_json, write_tensors
@@ -22,7 +23,7 @@ def main() -> None:
     models = load_models(Path("data/models"), train)
 
     logged = params.model_dump(include={"seed", "noise", "evaluate"})
-    with stage_run("evaluate", logged) as run, on_one_thread():
+    with stage_run("evaluate", logged) as run, one_thread():
         resamples = params.evaluate.bootstrap_resamples
         evaluation = evaluation_of(train, val, test, params.seed, resamples)
         metrics = all_metrics(evaluation, models, params)

@@ -1,5 +1,7 @@
 """One thread, as trainings run: two are no faster for these networks, and busy cores slow both."""
 
+import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
+
 import shutil
 from pathlib import Path
 

@@ -3,7 +3,6 @@
 The copy has its own DVC cache and its own MLflow data base, so the workspace stays untouched.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from latent_digits.commands.verify import environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 COPIED = ("dvc.yaml", "params.yaml", "stages", "src", "data/.gitignore")
@@ -75,17 +76,6 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
         stderr=subprocess.STDOUT,
         check=False,
     )
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """This environment, with the copy's code first and no tracking server."""
-    logs = f"sqlite:///{folder / 'mlflow.db'}"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {
-        "PYTHONPATH": str(folder / "src"),
-        "PATH": path,
-        "MLFLOW_TRACKING_URI": logs,
-    }
 
 
 def main() -> None:

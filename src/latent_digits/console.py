@@ -4,9 +4,12 @@ Nothing here returns a value that a stage could write, so no output depends on t
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 TERMINAL = Console(stderr=True, highlight=False)
+SAID = Path(".state/said")
 
 
 class UserError(Exception):
@@ -30,13 +34,27 @@ def run_stage(main: Callable[[], None]) -> None:
         say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted: `dvc repro` goes on after the last finished epochs and trials.")
+        say("interrupted: the same command goes on after the last finished epochs and trials.")
         sys.exit(130)
 
 
 def say(text: str) -> None:
     """A plain line on the error stream, above any progress bar."""
     TERMINAL.print(text, markup=False, soft_wrap=True)
+
+
+def say_once(text: str) -> None:
+    """`say` it, unless a process of this job has: all stages of one `dvc repro` are one job."""
+    job = str(os.getpgrp())
+    with suppress(OSError):
+        before = SAID.read_text(encoding="utf-8").splitlines() if SAID.exists() else []
+        if before[:1] != [job]:
+            before = [job]
+        if text in before:
+            return
+        SAID.parent.mkdir(exist_ok=True)
+        SAID.write_text("\n".join([*before, text]), encoding="utf-8")
+    say(text)
 
 
 class Board:

@@ -5,8 +5,6 @@ says by how much (Efron 1979). Nothing here trains: `evaluate` is the one stage 
 set.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +13,6 @@ import torch
 from scipy.stats import bootstrap
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix, davies_bouldin_score
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from latent_digits.corruption import Noise, corrupted
@@ -159,14 +156,6 @@ def evaluation_of(
         for one in (train, val, test)
     )
     return Evaluation(*samples, seed=seed, resamples=resamples)
-
-
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """Sums are taken in one order, so that results do not depend on the number of cores."""
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
 
 
 def decoded_mean(model: VariationalAutoencoder, x: Tensor) -> Tensor:

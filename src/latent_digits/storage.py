@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,17 @@ from latent_digits.console import UserError
 
 Arrays = dict[str, np.ndarray]
 Row = dict[str, Any]
+ROOM = 200_000_000  # bytes: what a whole study writes (134 MB on 2026-11-25), and some more
+
+
+def require_room(folder: Path) -> None:
+    """Raise UserError where a study does not fit on the disk, before it has cost any time."""
+    free = shutil.disk_usage(folder).free
+    if free < ROOM:
+        raise UserError(
+            f"the disk of {folder} has {free / 1e6:.0f} MB left, and a study takes "
+            f"{ROOM / 1e6:.0f}; free some space, and the same command goes on."
+        )
 
 
 @contextmanager

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from latent_digits.addresses import journals, one_line, tracking_uri, workspace
-from latent_digits.console import UserError, say
+from latent_digits.arithmetic import remarks
+from latent_digits.console import UserError, say, say_once
 from latent_digits.journal import begin_journal
 from latent_digits.machine import Machine
 from latent_digits.provenance import flatten, read_study
 from latent_digits.records import end_entry, model_entry, stage_entry, study_entry
+from latent_digits.storage import require_room
 
 RETRY_SECONDS = 10.0
 LATER = "what it has not got is kept in mlflow-unsent/, for the next stage or `make sync` to send."
@@ -36,6 +38,9 @@ class StageRun:
 
     def __init__(self, stage: str, parameters: Mapping[str, Any]):
         self.stage = stage
+        require_room(workspace())
+        for remark in remarks():
+            say_once(remark)
         self.study = read_study(workspace())
         settings = self.study.params.get("tracking", {})
         self.warned = not server_answers(settings.get("required", False))

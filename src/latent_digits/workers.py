@@ -29,6 +29,7 @@ from distributed.comm.addressing import get_address_host
 from distributed.protocol.pickle import dumps, loads
 from distributed.utils import get_mp_context
 
+from latent_digits import arithmetic
 from latent_digits.console import UserError, say
 from latent_digits.ranks import Meeting, RankLostError, Spread, run_rank
 
@@ -41,8 +42,9 @@ SETTINGS = {
 }
 # Freed memory stays with the process: a step's tensors are as large as the step's before, and
 # giving them back costs 250 page faults a step. In huge pages a step takes up to a tenth less.
+TUNABLES = "GLIBC_TUNABLES"
 ALLOCATOR = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    TUNABLES: "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "MALLOC_TOP_PAD_": "67108864",
@@ -294,11 +296,7 @@ def report_back(
     worker = get_worker()
     if (found := software(modules)) != expected:
         return UserError(f"worker {worker.address} has {found}, this process {expected}.")
-    with ONE_AT_A_TIME:
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(
-            True
-        )  # a collapsing network makes denormals, at ten times the cost
+    with ONE_AT_A_TIME, arithmetic.one_thread(flush_denormals=True):
         if torch.cuda.is_available() and isinstance(worker.name, int):
             torch.cuda.set_device(worker.name % torch.cuda.device_count())
         try:
@@ -315,7 +313,10 @@ def software(modules: tuple[str, ...]) -> str:
     for module in modules:
         code.update(Path(__file__).with_name(f"{module.partition('.')[2]}.py").read_bytes())
     python, torch_version = platform.python_version(), torch.__version__
-    return f"Python {python}, torch {torch_version} and latent_digits {code.hexdigest()[:12]}"
+    return (
+        f"Python {python}, torch {torch_version}, latent_digits {code.hexdigest()[:12]} and "
+        f"arithmetic of {arithmetic.kind()}"
+    )
 
 
 def side_by_side(most: int) -> int:
@@ -368,7 +369,14 @@ def connected(address: str) -> Client:
     return client
 
 
+def tunables() -> Iterator[str]:
+    """The user's own settings of the C library, and ours."""
+    ours = ALLOCATOR[TUNABLES]
+    yield from (one for one in os.environ.get(TUNABLES, "").split(":") if one not in ("", ours))
+    yield ours
+
+
 def fork_from_one_import() -> None:
     """Let workers be forks of a process that has imported torch, the slowest part, once."""
-    os.environ.update(ALLOCATOR)
+    os.environ.update(ALLOCATOR | {TUNABLES: ":".join(tunables())})
     get_mp_context().set_forkserver_preload(["latent_digits.training"])

@@ -1,0 +1,227 @@
+"""The study again from nothing, in a copy, and whether that gives the bytes of `dvc.lock`.
+
+`make verify` runs every stage, `make verify STAGE=finetune` one: on the outputs that `dvc.lock`
+names for the stages before it, where they are here or can be fetched; the others are made as well.
+The copy lies in `.state/verify/`, where the same command finds it after a kill. It has a DVC cache,
+a state and a tracking store of its own, so that nothing is taken from earlier runs and nothing in
+the workspace changes. Exit code 0 only if all is equal.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from dvc.repo import Repo
+
+from latent_digits.commands.differences import differences
+from latent_digits.console import UserError, duration, run_stage, say
+from latent_digits.fingerprint import fingerprint
+from latent_digits.provenance import Study, digest, git, locked, read_study
+from latent_digits.storage import require_room
+
+FOLDER = Path(".state/verify")
+COPIED = ("dvc.yaml", "params.yaml", "requirements.lock", "src", "stages", "data/.gitignore")
+# As on two cores of an AMD EPYC on 2026-11-25: the time left is told from these, in proportion.
+SECONDS = {
+    **{"prepare": 10, "tune": 540, "train_ae": 150, "train_denoise": 150, "train_vae": 390},
+    **{"finetune": 90, "evaluate": 120, "plot": 15},
+}
+
+
+def main() -> None:
+    arguments = [one for one in sys.argv[1:] if one]
+    study = read_study(Path.cwd())
+    chosen = stages_of(study, arguments)
+    for sentence in compared_with(study, chosen):
+        say(f"verify: {sentence}")
+    require_room(study.folder)
+    copy = Copy(study, arguments[0] if arguments else "study")
+    made = copy.make(chosen)
+    found = list(compare(study, copy.folder, made))
+    print_table(found)
+    unequal = sum(bool(lines) for _, _, lines in found)
+    if unequal:
+        print(f"\n{unequal} of {len(found)} outputs differ; those made here are in {copy.place}.")
+        sys.exit(1)
+    print(f"\nAll {len(found)} outputs are, to the byte, those of dvc.lock.")
+    copy.remove()
+
+
+def stages_of(study: Study, arguments: list[str]) -> list[str]:
+    """The stages to verify, all of which `dvc.lock` must know."""
+    unknown = [one for one in arguments if one not in study.stages]
+    if unknown or len(arguments) > 1:
+        raise UserError(
+            f"verify takes one stage or none, not {' '.join(arguments)!r}; "
+            f"stages are {', '.join(study.stages)}."
+        )
+    chosen = arguments or list(study.stages)
+    never = [stage for stage in chosen if stage not in study.lock]
+    if never:
+        raise UserError(
+            f"dvc.lock has no results of {', '.join(never)} to compare with; `make repro` makes "
+            "them, `git checkout dvc.lock` restores those of the commit."
+        )
+    return chosen
+
+
+def compared_with(study: Study, chosen: list[str]) -> Iterator[str]:
+    """What is verified against what, where that is not simply this commit."""
+    commit = git(study.folder, "rev-parse", "--short", "HEAD")
+    changed = git(study.folder, "status", "--porcelain").splitlines()
+    if not commit:
+        yield "this folder is under no git; compared with the dvc.lock that lies here."
+    elif changed:
+        names = ", ".join(line.split()[-1] for line in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        yield (
+            f"not that of commit {commit}: {names}{more} changed. The code in this folder is run, "
+            "and compared with the dvc.lock in this folder."
+        )
+    else:
+        yield f"the code of commit {commit}, compared with its dvc.lock."
+    current = study.made({})
+    stale = [stage for stage in chosen if stage not in current]
+    if stale:
+        yield (
+            f"{', '.join(stale)} may differ since dvc.lock has them of other code, data or "
+            "parameters; `make repro` makes them anew."
+        )
+
+
+class Copy:
+    """The project's code in a folder of its own, in which a study is made."""
+
+    def __init__(self, study: Study, name: str):
+        self.study = study
+        self.place = FOLDER / name
+        self.folder = study.folder / self.place
+        self.mark = self.folder / "verifying"
+        code = [path for part in COPIED for path in files_of(study.folder / part)]
+        key = fingerprint(study.digests([str(path) for path in code]), torch.__version__)
+        if not (self.mark.exists() and self.mark.read_text() == key):
+            self.remove()
+            self.fill(code)
+            self.mark.write_text(key)
+
+    def fill(self, code: list[Path]) -> None:
+        for path in code:
+            target = self.folder / path.relative_to(self.study.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        config = self.folder / ".dvc/config"
+        config.parent.mkdir()
+        config.write_text("[core]\n    no_scm = True\n    analytics = false\n")
+
+    def remove(self) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder)
+
+    def make(self, chosen: list[str]) -> list[str]:
+        """Make the outputs of these stages; returns all stages that were run for that."""
+        wanted, waiting = set(chosen), list(chosen)
+        while waiting:
+            read = {self.study.makers.get(path) for path in self.study.dependencies(waiting.pop())}
+            new = [one for one in read if one and one not in wanted and not self.bring(one)]
+            wanted |= set(new)
+            waiting += new
+        stages = [one for one in self.study.stages if one in wanted]
+        done = read_study(self.folder).lock  # before a kill
+        left = [one for one in stages if one not in done]
+        began, spent = time.monotonic(), 0
+        while left:
+            pace = (time.monotonic() - began) / spent if spent else 1.0
+            rest = duration(pace * sum(SECONDS[one] for one in left))
+            stage = left.pop(0)
+            say(f"verify: {stage}, {stages.index(stage) + 1} of {len(stages)}; about {rest} left")
+            self.repro(stage)
+            spent += SECONDS[stage]
+        self.mark.unlink()  # the next verification begins from nothing
+        return stages
+
+    def bring(self, stage: str) -> bool:
+        """Copy a stage's outputs as `dvc.lock` has them, if all can be had."""
+        named = locked(self.study.lock.get(stage, {}), "outs")
+        sources = {path: original(self.study, path, md5) for path, md5 in named.items()}
+        if not named or None in sources.values():
+            return False
+        for path, source in sources.items():
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source:
+                (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+        return True
+
+    def repro(self, stage: str) -> None:
+        command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
+        done = subprocess.run(command, cwd=self.folder, env=environment(self.folder), check=False)
+        if done.returncode:
+            raise UserError(
+                f"{stage} failed in {self.place}, as its lines above say; once that is mended, the "
+                "same command goes on from there."
+            )
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, or all files of the folder but what Python and Numba have compiled."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    found = (one for one in sorted(path.rglob("*")) if one.is_file())
+    return [one for one in found if "__pycache__" not in one.parts]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This environment, with the code in `folder` first and a tracking store of its own."""
+    inherited = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "DVC_STAGE")}
+    return inherited | {
+        "PYTHONPATH": str(folder / "src"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
+
+
+def original(study: Study, path: str, md5: str) -> Path | None:
+    """The output as `dvc.lock` has it: in the workspace, in DVC's cache, or fetched there."""
+    here = study.folder / path
+    if here.exists() and digest(here) == md5:
+        return here
+    with Repo(str(study.folder)) as repo:
+        cached = Path(repo.cache.local.path) / "files/md5" / md5[:2] / md5[2:]
+        if not cached.exists() and repo.config["remote"]:
+            with suppress(Exception):  # a remote that is away: the stage is run instead
+                repo.fetch([path])
+    return cached if cached.exists() and not md5.endswith(".dir") else None
+
+
+def compare(study: Study, folder: Path, stages: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """(stage, output, how it differs) for all outputs of the stages; no line where it is equal."""
+    for stage in stages:
+        for path, md5 in sorted(locked(study.lock.get(stage, {}), "outs").items()):
+            found = folder / path
+            if digest(found) == md5:
+                yield stage, path, []
+                continue
+            before = original(study, path, md5)
+            yield (
+                stage,
+                path,
+                differences(before, found) if before else ["its original is not here"],
+            )
+
+
+def print_table(rows: list[tuple[str, str, list[str]]]) -> None:
+    width = max(len(path) for _, path, _ in rows)
+    for stage, path, lines in rows:
+        print(f"{stage:14} {path:{width}}  {'different' if lines else 'equal'}")
+        for line in lines:
+            print(f"{'':14} {line}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,203 @@
+"""What a study does, in small and on made-up images: `python tests/golden.py` prints its digests.
+
+Those in `golden.json` hold on every x86-64 processor with AVX2; `--write` makes that file anew,
+after a change that moves numbers. Nothing comes from the network or from `params.yaml`.
+"""
+
+import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from latent_digits.arithmetic import in_force, one_thread
+from latent_digits.corruption import Noise
+from latent_digits.dataset import Dataset
+from latent_digits.digits import Digits, digits_of
+from latent_digits.evaluation import Evaluation, evaluation_of, latents
+from latent_digits.figures import learning_curves, save, scatter
+from latent_digits.fingerprint import fingerprint
+from latent_digits.mnist import Mnist
+from latent_digits.params import TuneParams
+from latent_digits.showcase import interpolation, noise_panel, projections
+from latent_digits.splits import draw_splits
+from latent_digits.training import Recipe
+from latent_digits.trainings import (
+    Trained,
+    train_autoencoder,
+    train_denoiser,
+    train_end_to_end,
+    train_head,
+    train_vae,
+)
+from latent_digits.tuning import Asked, Trial, run_trial, search, table
+from latent_digits.weights import build
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SEED, Z, HIDDEN = 7, 5, 16
+NOISE = Noise(0.5, 0.3, 0.05, 0.5)
+RECIPE = Recipe("adam", 5e-3, 48, epochs=2, patience=2)
+SEARCH = {
+    "trials": 60,
+    "generation": 10,
+    "startup_trials": 10,
+    "pruning_warmup": 1,
+    "pruning_peers": 2,
+    "epochs": 3,
+    "space": {
+        "latent_dim": {"low": 2, "high": 50},
+        "optimizer": ["adam", "sgd"],
+        "lr": {"low": 1e-5, "high": 1e-2},
+        "batch_size": [32, 64],
+        "dropout": {"low": 0.0, "high": 1.0},
+    },
+    "report_design": {
+        "latent_dim": 33,
+        "optimizer": "adam",
+        "lr": 5.41e-3,
+        "batch_size": 32,
+        "dropout": 1.19e-3,
+    },
+}
+
+
+def images(count: int, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Ten patterns under noise, uint8: whole numbers only, the same everywhere."""
+    patterns = np.random.default_rng(0).integers(0, 256, (10, 28, 28), dtype=np.int64)
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.int64)
+    return ((3 * patterns[labels] + noise) // 4).astype(np.uint8)
+
+
+def sets() -> tuple[Dataset, Dataset, Dataset]:
+    """A made-up data set, split as `prepare` does."""
+    labels = [np.arange(count) * 7 % 10 for count in (500, 60)]
+    mnist = Mnist(images(500, labels[0], 1), labels[0], images(60, labels[1], 2), labels[1])
+    return draw_splits(mnist, train=300, val=150, test=50, stratify=True, seed=SEED)
+
+
+def nothing(event: Any) -> None:
+    pass
+
+
+def trainings(digits: Digits) -> dict[str, Trained]:
+    """Each of the study's trainings, for two epochs."""
+    rest = RECIPE, SEED, None, nothing
+    ae = train_autoencoder(digits, Z, 0.1, *rest)
+    encoder = {
+        name.removeprefix("encoder."): array
+        for name, array in ae.weights.items()
+        if name.startswith("encoder.")
+    }
+    return {
+        "ae": ae,
+        "denoiser": train_denoiser(digits, Z, 0.1, RECIPE, NOISE, SEED, None, nothing),
+        "vae": train_vae(digits, Z, *rest),
+        "classifier": train_head(digits, Z, encoder, HIDDEN, *rest),
+        "classifier_end_to_end": train_end_to_end(digits, Z, 0.1, HIDDEN, *rest),
+    }
+
+
+def invented(asked: Asked) -> Trial:
+    """A trial that costs nothing; its value comes of sums and products, which have one rounding."""
+    value = abs(asked.design.dropout - 0.1) + asked.design.lr + 1 / asked.design.latent_dim
+    best = tuple(value * (1 + 1 / (epoch + 1)) for epoch in range(len(asked.bars)))
+    return Trial(asked.number, asked.generation, asked.design, "complete", best)
+
+
+def trials(digits: Digits) -> list[Trial]:
+    """A search of which the first two trials are trained, the others invented."""
+
+    def evaluate(generation: Sequence[Asked]) -> list[Trial]:
+        return [
+            run_trial(digits, one, SEED, None, nothing) if one.number < 2 else invented(one)
+            for one in generation
+        ]
+
+    return search(evaluate, TuneParams.model_validate(SEARCH), math.inf, SEED)
+
+
+def loaded(trained: Trained, **about: Any) -> Any:
+    network = build({"latent_dim": Z, "hidden": HIDDEN, **about})
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in trained.weights.items()})
+    return network.eval()
+
+
+def measures(evaluation: Evaluation, found: dict[str, Trained]) -> dict[str, Any]:
+    """What `evaluate` measures and projects."""
+    ae, vae = (
+        loaded(found["ae"], model="autoencoder"),
+        loaded(found["vae"], model="variational_autoencoder"),
+    )
+    classifier = loaded(found["classifier"], model="classifier")
+    z = latents(ae, evaluation.val.images)
+    return {
+        "metrics": [
+            evaluation.autoencoder(ae),
+            evaluation.pca(Z),
+            evaluation.denoiser(loaded(found["denoiser"], model="autoencoder"), NOISE, NOISE),
+            evaluation.vae(vae, 0.01),
+            evaluation.classifier(classifier, 1),
+        ],
+        "arrays": [
+            evaluation.confusion(classifier),
+            interpolation(vae, evaluation.val, 7),
+            noise_panel(evaluation.val.images[0], NOISE, SEED),
+        ],
+        "projections": projections(z, 10, SEED),
+    }
+
+
+def figures(found: dict[str, Trained], pca: np.ndarray, labels: np.ndarray) -> dict[str, str]:
+    """Two figures' files."""
+    drawn = {
+        "curves": learning_curves(found["ae"].history, [("loss", "mean squared error", "log")]),
+        "scatter": scatter(pca, labels, ["one", "other"]),
+    }
+    with TemporaryDirectory() as folder:
+        paths = {name: save(Path(folder) / f"{name}.png", fig, 80) for name, fig in drawn.items()}
+        return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+
+
+def digests() -> dict[str, str]:
+    """All of it, each part under its name."""
+    train, val, test = sets()
+    digits = digits_of(train, val)
+    with one_thread(flush_denormals=True):  # as in a worker
+        found = trainings(digits)
+        searched = table(trials(digits))
+    with one_thread():  # as in `evaluate`
+        measured = measures(evaluation_of(train, val, test, SEED, 200), found)
+    drawn = figures(found, measured["projections"]["pca"], val.labels)
+    return {
+        "split": train.digest,
+        **{name: fingerprint(one.weights, one.history) for name, one in found.items()},
+        "search": fingerprint(searched),
+        **{name: fingerprint(value) for name, value in measured.items()},
+        **{f"figure_{name}": digest for name, digest in drawn.items()},
+    }
+
+
+def main() -> None:
+    found = digests()
+    if "--write" in sys.argv:
+        GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+    about = {
+        "cores": len(os.sched_getaffinity(0)),
+        "zone": time.tzname[0],
+        "libraries": in_force(),
+    }
+    print(json.dumps({"digests": found, "about": about}))
+
+
+if __name__ == "__main__":
+    main()
