@@ -102,12 +102,16 @@ def of_pictures(before: Path, after: Path) -> list[str]:
     with Image.open(before) as one, Image.open(after) as other:
         if one.size != other.size:
             return [f"{one.size} pixels in dvc.lock, {other.size} here"]
-        gaps = np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max(axis=-1)
-    return [f"{(gaps > 0).mean():.2%} of the pixels, by up to {gaps.max()} of 255"] * gaps.any()
+        old, new = (np.asarray(each.convert("RGBA"), np.int16) for each in (one, other))
+    gaps = np.abs(old - new).max(axis=-1)
+    share, most = (gaps > 0).mean(), gaps.max()
+    return [f"{share:.2%} of the pixels, by up to {most} of 255"] if most else []
 
 
 def of_texts(before: Path, after: Path) -> list[str]:
     """Each line that differs, as it is here."""
     old, new = (path.read_text(encoding="utf-8").splitlines() for path in (before, after))
     lines = [f"line {n}: {b}" for n, (a, b) in enumerate(zip(old, new, strict=False), 1) if a != b]
-    return lines + ([f"{len(old)} lines in dvc.lock, {len(new)} here"] * (len(old) != len(new)))
+    if len(old) != len(new):
+        lines.append(f"{len(old)} lines in dvc.lock, {len(new)} here")
+    return lines

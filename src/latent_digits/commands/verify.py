@@ -7,14 +7,16 @@ a state and a tracking store of its own, so that nothing is taken from earlier r
 the workspace changes. Exit code 0 only if all is equal.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import torch
 from dvc.repo import Repo
@@ -41,16 +43,17 @@ def main() -> None:
     for sentence in compared_with(study, chosen):
         say(f"verify: {sentence}")
     require_room(study.folder)
-    copy = Copy(study, arguments[0] if arguments else "study")
-    made = copy.make(chosen)
-    found = list(compare(study, copy.folder, made))
-    print_table(found)
-    unequal = sum(bool(lines) for _, _, lines in found)
-    if unequal:
-        print(f"\n{unequal} of {len(found)} outputs differ; those made here are in {copy.place}.")
-        sys.exit(1)
-    print(f"\nAll {len(found)} outputs are, to the byte, those of dvc.lock.")
-    copy.remove()
+    place = FOLDER / (arguments[0] if arguments else "study")
+    with alone(place.with_suffix(".lock")) as lock:
+        copy = Copy(study, place, lock)
+        found = list(compare(study, copy.folder, copy.make(chosen)))
+        print_table(found)
+        unequal = sum(bool(lines) for _, _, lines in found)
+        if unequal:
+            print(f"\n{unequal} of {len(found)} outputs differ; those made here are in {place}.")
+            sys.exit(1)
+        print(f"\nAll {len(found)} outputs are, to the byte, those of dvc.lock.")
+        copy.remove()
 
 
 def stages_of(study: Study, arguments: list[str]) -> list[str]:
@@ -98,10 +101,9 @@ def compared_with(study: Study, chosen: list[str]) -> Iterator[str]:
 class Copy:
     """The project's code in a folder of its own, in which a study is made."""
 
-    def __init__(self, study: Study, name: str):
-        self.study = study
-        self.place = FOLDER / name
-        self.folder = study.folder / self.place
+    def __init__(self, study: Study, place: Path, lock: IO[str]):
+        self.study, self.place, self.lock = study, place, lock
+        self.folder = study.folder / place
         self.mark = self.folder / "verifying"
         code = [path for part in COPIED for path in files_of(study.folder / part)]
         key = fingerprint(study.digests([str(path) for path in code]), torch.__version__)
@@ -109,6 +111,8 @@ class Copy:
             self.remove()
             self.fill(code)
             self.mark.write_text(key)
+        # With our lock nobody works here: what DVC noted of a killed process is void.
+        (self.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
 
     def fill(self, code: list[Path]) -> None:
         for path in code:
@@ -160,12 +164,31 @@ class Copy:
 
     def repro(self, stage: str) -> None:
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
-        done = subprocess.run(command, cwd=self.folder, env=environment(self.folder), check=False)
+        env = environment(self.folder)
+        # What it prints goes beside ours, on the error stream: the table alone is the output.
+        # Should it outlive us, it keeps our lock.
+        keep = (self.lock.fileno(),)
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, stdout=2, pass_fds=keep, check=False
+        )
         if done.returncode:
             raise UserError(
                 f"{stage} failed in {self.place}, as its lines above say; once that is mended, the "
                 "same command goes on from there."
             )
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[IO[str]]:
+    """A block that one process runs at a time, and the lock of that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("verify: another process verifies the same; waiting for its end.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
 
 
 def files_of(path: Path) -> list[Path]:
@@ -192,7 +215,7 @@ def original(study: Study, path: str, md5: str) -> Path | None:
     if here.exists() and digest(here) == md5:
         return here
     with Repo(str(study.folder)) as repo:
-        cached = Path(repo.cache.local.path) / "files/md5" / md5[:2] / md5[2:]
+        cached = Path(repo.cache.local.oid_to_path(md5))
         if not cached.exists() and repo.config["remote"]:
             with suppress(Exception):  # a remote that is away: the stage is run instead
                 repo.fetch([path])

@@ -1,0 +1,130 @@
+"""What fixes the bits is set before the libraries read it, and what does not fit is said."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from latent_digits import arithmetic, console
+from latent_digits.console import say_once
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in arithmetic.VARIABLES}
+REMARKS = "from latent_digits.arithmetic import remarks; print(*remarks(), sep='\\n')"
+settled = pytest.mark.skipif(bool(arithmetic.missing()), reason=arithmetic.missing())
+
+
+def python(script: str, *options: str, **variables: str) -> str:
+    command = [sys.executable, *options, "-c", script]
+    env = ENVIRONMENT | variables
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+@settled
+def test_every_python_of_the_environment_begins_with_it() -> None:
+    """Before NumPy, whoever imports it: so `dask worker` and `mlflow` commands have it too."""
+    script = "import numpy, torch, numba, sys; assert 'latent_digits' not in sys.modules\n"
+    script += "from latent_digits.arithmetic import in_force; print(in_force())"
+    assert python(script).strip() == str(arithmetic.EXPECTED)
+
+
+@settled
+@pytest.mark.parametrize("name", [*arithmetic.VARIABLES, arithmetic.CONTRARY])
+def test_a_users_own_setting_is_not_heeded_and_named(name: str) -> None:
+    said = python(REMARKS, **{name: "nehalem"})
+    assert f"not heeded, so that results are the same on every machine: {name}=nehalem; " in said
+    assert len(said.splitlines()) == 1
+    script = "import os; print(os.environ.get('NPY_DISABLE_CPU_FEATURES'))"
+    assert python(script, NPY_DISABLE_CPU_FEATURES="X86_V3").strip() == "None"
+
+
+@settled
+def test_nothing_is_said_where_all_is_as_it_should_be() -> None:
+    assert python(REMARKS).strip() == ""
+
+
+@settled
+def test_switches_for_debugging_are_heeded_and_said() -> None:
+    assert "committed ones: NUMBA_DISABLE_JIT is set." in python(REMARKS, NUMBA_DISABLE_JIT="1")
+
+
+def test_the_processors_own_vectors_can_be_asked_for() -> None:
+    script = f"import os; print('OPENBLAS_CORETYPE' in os.environ); {REMARKS}"
+    found = python(script, **{arithmetic.HOST: "1"}).splitlines()
+    assert found[0] == "False"
+    assert "asks for this processor's own vectors" in found[1]
+
+
+def test_a_processor_without_avx2_is_left_alone_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = tmp_path / "cpuinfo"
+    cpu.write_text("processor : 0\nflags : fpu sse sse2 sse4_2 avx f16c\n")
+    monkeypatch.setattr(arithmetic, "CPU", str(cpu))
+    for name in arithmetic.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    arithmetic.settle()
+    assert not set(os.environ) & set(arithmetic.VARIABLES)
+    assert "committed ones: this processor has no AVX2" in arithmetic.remarks()[-1]
+
+
+def test_another_architecture_and_another_system_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "CPU", "nowhere")
+    assert arithmetic.missing().startswith("what this processor can do is not known (Linux has no")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64", sysname="Linux"))
+    assert arithmetic.missing() == "this processor is of another architecture (aarch64)"
+
+
+def test_a_gpu_another_python_and_other_packages_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("# comment\nnumpy==1.0 \\\n    --hash=sha256:00\n")
+    monkeypatch.setattr(arithmetic, "LOCK", str(lock))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(arithmetic, "PYTHON", (3, 9))
+    said = arithmetic.remarks()[-1]
+    assert "committed ones: a GPU trains; this Python is not 3.9; " in said
+    assert "; numpy is 2." in said
+
+
+def test_the_installed_packages_are_those_of_the_lock_file() -> None:
+    assert arithmetic.other_versions(str(Path(__file__).parents[1] / "requirements.lock")) == []
+
+
+@settled
+def test_a_library_that_was_imported_too_early_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "in_force", lambda: {"NumPy": "X86_V4", "PyTorch": "AVX2"})
+    assert arithmetic.departures() == ["NumPy works with X86_V4 instead of X86_V3"]
+    assert arithmetic.kind() == "NumPy X86_V4"
+
+
+def test_one_thread_whatever_the_number_of_cores() -> None:
+    torch.set_num_threads(2)
+    try:
+        with arithmetic.one_thread():
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_denormals_are_zero_where_they_are_flushed() -> None:
+    tiny = torch.tensor([1e-30])
+    with arithmetic.one_thread(flush_denormals=True):
+        assert (tiny * 1e-10).item() == 0
+    with arithmetic.one_thread():
+        assert (tiny * 1e-10).item() > 0
+
+
+def test_a_remark_is_made_once_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "SAID", tmp_path / ".state/said")
+    for job in (1, 1, 2):
+        monkeypatch.setattr(os, "getpgrp", lambda job=job: job)
+        say_once("one")
+        say_once("other")
+    assert capsys.readouterr().err.split() == ["one", "other"] * 2

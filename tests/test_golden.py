@@ -1,0 +1,109 @@
+"""The digests of `golden.json`, here and as what other machine this one can pretend to be."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from golden import GOLDEN
+from latent_digits.arithmetic import CPU, HOST, UNHEEDED, VARIABLES, missing
+
+HERE = Path(__file__).parent
+FLAGS = Path(CPU).read_text() if Path(CPU).exists() else ""
+NO_FMA = "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA"  # other functions of the math library
+IN_FORCE = "from latent_digits.arithmetic import in_force; import torch, numba; print(in_force())"
+LOGARITHMS = "import math; print([math.exp(n / 777) for n in range(10000)])"
+MKL = "import torch; torch.rand(9, 9) @ torch.rand(9, 9)"
+LOCALE = "import sys, locale, time; print(locale.getpreferredencoding(), time.tzname, hash('a'))"
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"{missing()}: other bits, as said")
+
+
+class Machine(NamedTuple):
+    """Settings, and what prints otherwise when these are heeded: without ours, for comparison."""
+
+    variables: dict[str, str]
+    seen_by: str = "print()"
+    before: tuple[str, ...] = ()
+
+
+MACHINES = {
+    "this one": Machine({}),
+    "one core": Machine(
+        {}, "import os; print(os.sched_getaffinity(0))", ("taskset", "--cpu-list", "0")
+    ),
+    "four threads": Machine(
+        {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4", "MKL_DYNAMIC": "FALSE"},
+        "import torch; print(torch.get_num_threads())",
+    ),
+    "other vectors": Machine(
+        {
+            "OPENBLAS_CORETYPE": "Nehalem",
+            "NPY_DISABLE_CPU_FEATURES": "X86_V3",
+            "ATEN_CPU_CAPABILITY": "default",
+            "NUMBA_CPU_NAME": "nehalem",
+        },
+        IN_FORCE,
+    ),
+    "another MKL": Machine({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_VERBOSE": "1"}, MKL),
+    "another math library": Machine({"GLIBC_TUNABLES": NO_FMA}, LOGARITHMS),
+    "elsewhere": Machine(
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "TZ": "Asia/Kathmandu", "PYTHONHASHSEED": "7"},
+        LOCALE,
+    ),
+}
+CLEAN = {k: v for k, v in os.environ.items() if k not in {*VARIABLES, UNHEEDED, "TZ"}}
+
+
+def python(machine: Machine, *arguments: str, **variables: str) -> str:
+    command = [*machine.before, sys.executable, *arguments]
+    env = CLEAN | machine.variables | variables
+    done = subprocess.run(command, env=env, cwd=HERE, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def golden(machine: Machine, **variables: str) -> dict[str, str]:
+    """The digests that a machine finds."""
+    found = json.loads(python(machine, "golden.py", **variables).splitlines()[-1])
+    return found["digests"]
+
+
+@pytest.fixture(scope="module")
+def digests() -> Iterator[dict[str, Any]]:
+    """Those of all machines, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(golden, machine) for name, machine in MACHINES.items()}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_golden_digests(digests: dict[str, Any], name: str) -> None:
+    assert digests[name].result() == json.loads(GOLDEN.read_text())
+
+
+@pytest.mark.parametrize("name", list(MACHINES)[1:])
+def test_a_machine_is_pretended(name: str) -> None:
+    """What was set reaches its library, where this project does not set it."""
+    if name == "another MKL" and "GenuineIntel" not in FLAGS:
+        pytest.skip("MKL listens on Intel's processors only")
+    if name == "one core" and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("this machine has one core")
+    machine = MACHINES[name]
+    here = Machine({"MKL_VERBOSE": "1", "PYTHONHASHSEED": "0"})
+    host = {HOST: "1"}
+    assert python(machine, "-c", machine.seen_by, **host) != python(
+        here, "-c", machine.seen_by, **host
+    )
+
+
+@pytest.mark.skipif("avx512f" not in FLAGS, reason="this processor is no more than x86-64-v3")
+def test_other_vectors_would_give_other_digests() -> None:
+    """So the digests above can differ: on this processor's own vectors nearly all do."""
+    found, expected = golden(MACHINES["this one"], **{HOST: "1"}), json.loads(GOLDEN.read_text())
+    assert found["split"] == expected["split"]
+    assert [name for name in expected if found[name] == expected[name]] == ["split"]
