@@ -1,5 +1,5 @@
 # Every target makes what it needs, from a bare Python ≥ 3.11 on.
-# .venv is made anew only when requirements.lock or pyproject.toml changes.
+# .venv is made anew only when requirements.lock changes.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
@@ -59,14 +59,18 @@ lock: $(BIN)/ready  ## resolve both lock files again
 	  benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
 # uv comes from the lock too, hashes and all; it installs the rest. Compiled bytecode halves the
-# time that torch and MLflow take to import, which is most of a short stage. Every Python of .venv
-# begins with the study's arithmetic, commands that import NumPy before our package among them.
-$(BIN)/ready: requirements.lock pyproject.toml
+# time that torch and MLflow take to import, which is most of a short stage. An environment that was
+# copied along with another folder is made anew: its commands are those of that folder.
+ifneq ($(shell cat $(BIN)/ready 2>/dev/null),$(CURDIR))
+.PHONY: $(BIN)/ready
+endif
+$(BIN)/ready: requirements.lock src/latent_digits_start.py
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is " + sys.version)'
+	test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" || rm -rf .venv
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
-	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
-	$(BIN)/python src/latent_digits/arithmetic.py > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/arithmetic.pth"
-	touch $@
+	cp src/latent_digits_start.py .venv/lib/python3*/site-packages/
+	echo "import latent_digits_start" > "$$(echo .venv/lib/python3*/site-packages)/latent_digits.pth"
+	echo "$(CURDIR)" > $@

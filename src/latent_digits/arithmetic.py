@@ -3,10 +3,11 @@
 A sum of floats depends on its order, and each library orders its sums by the processor: vectors of
 256 or 512 bits, kernels for one maker or another. Here all are told to work as for x86-64-v3, which
 is AVX2 and FMA, on one thread. They read their variable once, at import, so `settle` comes before
-that: in `latent_digits/__init__.py`, and at the start of every Python of `.venv` (see the Makefile)
-for commands that import NumPy first, as `dask worker` does.
+that: in `latent_digits/__init__.py`, and at the start of every Python of `.venv`, see
+`latent_digits_start.py`. So nothing is imported at this module's top that takes time.
 
-Hence nothing is imported at this module's top but what Python has imported already.
+What PyTorch's operations compute in place of this project's kernels, on a GPU or in another dtype,
+is the same on one machine only: MKL orders its sums by the maker of the processor too.
 """
 
 import os
@@ -169,10 +170,3 @@ def remarks() -> list[str]:
             f"{'; '.join(reasons)}."
         )
     return found
-
-
-if __name__ == "__main__":  # the line for `.venv`, see the Makefile
-    print(
-        f"import os; path, names = {__file__!r}, {{'__name__': 'arithmetic'}}; "
-        "os.path.exists(path) and (exec(open(path).read(), names), names['settle']())"
-    )

@@ -29,6 +29,7 @@ def run_stage(main: Callable[[], None]) -> None:
     # On Ctrl-C Dask would report each worker that it loses, which is what was asked for.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        require_own_code()
         main()
     except UserError as error:
         say(f"error: {error}")
@@ -36,6 +37,16 @@ def run_stage(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         say("interrupted: the same command goes on after the last finished epochs and trials.")
         sys.exit(130)
+
+
+def require_own_code() -> None:
+    """Raise UserError where other code runs than that whose digests `dvc.lock` would get."""
+    beside, running = Path("src/latent_digits").resolve(), Path(__file__).resolve().parent
+    if beside.exists() and running != beside:
+        raise UserError(
+            f"the code that runs is that of {running}, not that of this folder; use the "
+            "environment that `make` makes here, or set PYTHONPATH=src."
+        )
 
 
 def say(text: str) -> None:

@@ -1,0 +1,38 @@
+"""What every Python of `.venv` does first: `make` copies this file there, and has it imported.
+
+The code that runs is that beside the `dvc.yaml` that is run, in a worktree, in a copy of the folder
+and where `dvc exp run` runs an experiment as well: an editable install would name one folder for
+all. And the study's arithmetic is settled before anything imports NumPy, as `dask worker` does.
+
+Nothing is imported but what Python has imported already.
+"""
+
+import os
+import sys
+
+
+def source() -> str | None:
+    """The folder `src` of the project in which Python starts, else that of the environment."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        here = sys.prefix
+    for top in (here, os.path.dirname(sys.prefix)):
+        folder = os.path.join(top, "src")
+        if os.path.exists(os.path.join(folder, "latent_digits", "arithmetic.py")):
+            return folder
+    return None
+
+
+def start() -> None:
+    folder = source()
+    if folder is None:
+        return
+    sys.path.append(folder)
+    names: dict = {"__name__": "arithmetic"}  # not as a module: the package may come from elsewhere
+    with open(os.path.join(folder, "latent_digits", "arithmetic.py"), encoding="utf-8") as code:
+        exec(code.read(), names)
+    names["settle"]()
+
+
+start()
