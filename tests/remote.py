@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from latent_digits import ranks
+from latent_digits.arithmetic import in_force
 from latent_digits.checkpoint import Checkpoint
 from latent_digits.digits import Digits
 from latent_digits.trainings import Trained, train_autoencoder
@@ -85,6 +86,11 @@ def listening(report: Callable[[Any], None]) -> set[str]:
     """The addresses at which this process listens while it is a rank."""
     connections = psutil.Process().net_connections("inet")
     return {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+
+
+def in_force_here(report: Callable[[Any], None]) -> dict[str, str]:
+    """What the libraries of this worker's process work with."""
+    return in_force()
 
 
 def sums(shared: Any, report: Callable[[Any], None]) -> int:

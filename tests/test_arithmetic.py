@@ -8,9 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from dask import config
 
-from latent_digits import arithmetic, console
-from latent_digits.console import say_once
+from latent_digits import arithmetic, console, workers
+from latent_digits.console import UserError, say_once
+from remote import in_force_here
+from servers import Scheduler
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in arithmetic.VARIABLES}
 REMARKS = "from latent_digits.arithmetic import remarks; print(*remarks(), sep='\\n')"
@@ -117,6 +120,38 @@ def test_denormals_are_zero_where_they_are_flushed() -> None:
         assert (tiny * 1e-10).item() == 0
     with arithmetic.one_thread():
         assert (tiny * 1e-10).item() > 0
+
+
+@settled
+def test_the_workers_of_a_scheduler_elsewhere_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though `dask worker` imports NumPy before it knows of this project."""
+    for name in arithmetic.VARIABLES:
+        monkeypatch.delenv(name)
+    with Scheduler() as dask:
+        dask.start_worker()
+        with config.set({"scheduler-address": dask.address}), workers.workers(1) as crew:
+            found = dict(crew.run({"a": (in_force_here,)}, lambda name, event: None))
+    assert found == {"a": arithmetic.EXPECTED}
+
+
+def test_a_worker_of_other_arithmetic_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "kind", lambda: "NumPy X86_V4")
+    workers.software.cache_clear()
+    refused = "and arithmetic of .*, this process .* and arithmetic of NumPy X86_V4"
+    try:
+        with workers.workers(1) as crew, pytest.raises(UserError, match=refused):
+            list(crew.run({"a": (in_force_here,)}, lambda name, event: None))
+    finally:
+        workers.software.cache_clear()
+
+
+def test_settings_of_the_c_library_are_kept_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = workers.ALLOCATOR[workers.TUNABLES]
+    monkeypatch.setenv(workers.TUNABLES, "glibc.malloc.check=0")
+    found = ":".join(workers.tunables())
+    assert found == f"glibc.malloc.check=0:{ours}"
+    monkeypatch.setenv(workers.TUNABLES, found)
+    assert ":".join(workers.tunables()) == found
 
 
 def test_a_remark_is_made_once_a_job(

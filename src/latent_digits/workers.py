@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
+from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -311,7 +312,9 @@ def software(modules: tuple[str, ...]) -> str:
     """What must be equal for two machines to give the same results: these modules, for one."""
     code = hashlib.sha256()
     for module in modules:
-        code.update(Path(__file__).with_name(f"{module.partition('.')[2]}.py").read_bytes())
+        found = find_spec(module)
+        if found and found.origin:
+            code.update(Path(found.origin).read_bytes())
     python, torch_version = platform.python_version(), torch.__version__
     return (
         f"Python {python}, torch {torch_version}, latent_digits {code.hexdigest()[:12]} and "
