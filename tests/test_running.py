@@ -22,19 +22,19 @@ ALONE = FabricParams(
 RECIPE = Recipe("adam", 1e-3, 16, epochs=4, patience=4)
 
 
-def digits() -> Digits:
-    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), dtype=np.uint8)
+def digits(brightest: int = 255) -> Digits:
+    images = np.random.default_rng(0).integers(0, brightest + 1, (64, 28, 28), dtype=np.uint8)
     labels = np.arange(64) % 10
     return Digits(images[:48], labels[:48], images[48:], labels[48:])
 
 
-def run(recipes: dict[str, Recipe], metrics: Any) -> dict[str, Trained]:
+def run(recipes: dict[str, Recipe], metrics: Any, brightest: int = 255) -> dict[str, Trained]:
     trainings = {
         name: Training(train_autoencoder, (4, 0.1, recipe, 1), recipe.epochs, {})
         for name, recipe in recipes.items()
     }
     log: Any = SimpleNamespace(metrics=metrics)
-    return run_trainings("train_ae", digits(), trainings, ALONE, log)
+    return run_trainings("train_ae", digits(brightest), trainings, ALONE, log)
 
 
 def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(
@@ -67,7 +67,18 @@ def test_a_loss_that_is_not_finite_names_stage_variant_epoch_and_learning_rate()
     recipe = Recipe("sgd", 1e30, 16, epochs=4, patience=4)
     message = (
         r"^train_ae ae: the loss is not finite at epoch \d, learning rate 1e\+30; "
-        r"lower the learning rate in params\.yaml\.$"
+        r"lower the learning rate in params\.yaml \(under tune where .* from the search\)\.$"
     )
     with pytest.raises(UserError, match=message):
         run({"ae": recipe}, lambda values, step: None)
+
+
+def test_a_collapse_names_what_could_be_its_cause() -> None:
+    recipe = Recipe("sgd", 1e-9, 16, epochs=4, patience=1, warmup=3)
+    message = (
+        r"^train_ae ae: no better than a constant answer after 5 attempts, learning rate 1e-09; "
+        r"raise the learning rate or patience .*, else lower the learning rate or the dropout in "
+        r"params\.yaml"
+    )
+    with pytest.raises(UserError, match=message):  # an untrained model answers grey
+        run({"ae": recipe}, lambda values, step: None, brightest=9)

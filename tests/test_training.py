@@ -1,6 +1,7 @@
 """`fit`: it learns, repeats, stops, keeps the best weights, and says when it diverges."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from latent_digits.checkpoint import Checkpoint
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import measure, reconstruction
 from latent_digits.seeds import seed_for
-from latent_digits.training import DivergedError, Pairs, Recipe, best_row, fit, seeded
+from latent_digits.training import DivergedError, Pairs, Recipe, best_row, fit, over, seeded
 
 
 def pairs(count: int, seed: int) -> Pairs:
@@ -19,9 +20,16 @@ def pairs(count: int, seed: int) -> Pairs:
     return Pairs(images, images)
 
 
-def run(epochs: int = 3, patience: int = 9, lr: float = 1e-3, optimizer: str = "adam", **options):
+def run(
+    epochs: int = 3,
+    patience: int = 9,
+    lr: float = 1e-3,
+    optimizer: str = "adam",
+    warmup: int = 200,
+    **options,
+):
     model = seeded(1, lambda: Autoencoder(4, 0.1))
-    recipe = Recipe(optimizer, lr, 16, epochs, patience)
+    recipe = Recipe(optimizer, lr, 16, epochs, patience, warmup)
     history = fit(model, reconstruction, pairs(64, 0), pairs(32, 1), recipe, 1, **options)
     return model, history
 
@@ -54,9 +62,43 @@ def test_the_best_weights_are_kept() -> None:
 
 
 def test_patience_ends_a_training_that_no_longer_improves() -> None:
-    _, history = run(epochs=50, patience=2, lr=1e-9, optimizer="sgd")
+    _, history = run(epochs=50, patience=2, lr=1e-9, optimizer="sgd", warmup=4)
     assert len(history) < 50
     assert history[-1]["epoch"] - best_row(history)["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("warmup", "images", "epoch"),
+    [(200, 48_000, 1), (1000, 48_000, 2), (1000, 500, 125), (8, 128, 4), (9, 128, 5), (8, 129, 3)],
+)
+def test_the_warm_up_ends_in_the_epoch_of_its_last_step(
+    warmup: int, images: int, epoch: int
+) -> None:
+    assert Recipe("adam", 1e-3, 64, 9, 9, warmup).warm_epoch(images) == epoch
+
+
+def rows(*losses: float) -> list[dict[str, float]]:
+    return [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
+
+
+def test_patience_counts_from_the_end_of_the_warm_up() -> None:
+    recipe = Recipe("adam", 1e-3, 16, epochs=9, patience=2, warmup=12)  # three epochs of 64 images
+    assert not over([], recipe, 64)
+    assert not over(rows(1, 1, 1, 1), recipe, 64)
+    assert over(rows(1, 1, 1, 1, 1), recipe, 64)
+    assert not over(rows(1, 1, 1, 0, 1), recipe, 64)
+    assert over(rows(1, 1, 1, 0, 1, 1), recipe, 64)
+    assert over(rows(*range(9, 0, -1)), recipe, 64)
+    assert over(rows(1, 1), replace(recipe, epochs=2), 64)  # all epochs are done
+
+
+def test_a_training_outlasts_its_warm_up_and_goes_on_within_it() -> None:
+    options = {"epochs": 9, "patience": 1, "lr": 1e-9, "optimizer": "sgd", "warmup": 15}
+    checkpoints: list[Checkpoint] = []
+    _, history = run(**options, on_epoch=checkpoints.append)
+    assert len(history) >= 5
+    for checkpoint in checkpoints:
+        assert run(**options, checkpoint=checkpoint)[1] == history
 
 
 def test_it_may_be_stopped() -> None:
@@ -83,10 +125,10 @@ def test_it_goes_on_after_any_epoch_to_the_same_bits(optimizer: str, lr: float) 
 
 def test_after_the_last_epoch_there_is_nothing_to_do() -> None:
     checkpoints: list[Checkpoint] = []
-    run(epochs=50, patience=2, lr=1e-9, optimizer="sgd", on_epoch=checkpoints.append)
+    options = {"epochs": 50, "patience": 2, "lr": 1e-9, "optimizer": "sgd", "warmup": 4}
+    run(**options, on_epoch=checkpoints.append)
     later: list[Checkpoint] = []
-    options = {"checkpoint": checkpoints[-1], "on_epoch": later.append}
-    run(epochs=50, patience=2, lr=1e-9, optimizer="sgd", **options)
+    run(**options, checkpoint=checkpoints[-1], on_epoch=later.append)
     assert later == []
 
 

@@ -1,5 +1,6 @@
 """The study's trainings on tiny data: what is frozen stays frozen, collapse is met by a restart."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from latent_digits.models import Encoder, Head
 from latent_digits.objectives import reconstruction
 from latent_digits.training import Pairs, Recipe
 from latent_digits.trainings import (
+    VAE_WARMUP,
     CollapsedError,
     Task,
+    collapsed,
     for_raw_latents,
     train_autoencoder,
     train_denoiser,
@@ -26,6 +29,7 @@ from latent_digits.trainings import (
 from latent_digits.weights import arrays_of
 
 RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
+SHORT = Recipe("sgd", 0.1, 16, epochs=2, patience=2, warmup=2)
 
 
 def ignore(row: Any) -> None:
@@ -107,7 +111,7 @@ def task() -> Task:
 def test_a_collapse_is_told_and_started_again() -> None:
     said: list[Any] = []
     models = iter([Constant(), Constant(), Scaled()])
-    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2, warmup=2)
     result = trained(lambda: next(models), task(), recipe, 1, None, said.append)
     assert result.attempt == 3
     notes = [event for event in said if isinstance(event, str)]
@@ -115,7 +119,7 @@ def test_a_collapse_is_told_and_started_again() -> None:
 
 
 def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
-    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2, warmup=2)
     events: list[Any] = []
     models = iter([Constant(), Scaled()])
     whole = trained(lambda: next(models), task(), recipe, 1, None, events.append)
@@ -128,14 +132,48 @@ def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
 
 
 def test_too_many_collapses_end_the_training() -> None:
-    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2)
-    with pytest.raises(CollapsedError, match=r"ignores its input after 5 attempts, lr 0\.1"):
+    recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2, warmup=2)
+    with pytest.raises(
+        CollapsedError, match=r"constant answer after 5 attempts, learning rate 0\.1"
+    ):
         trained(Constant, task(), recipe, 1, None, ignore)
 
 
-def test_a_short_budget_is_no_collapse() -> None:
-    recipe = Recipe("sgd", 0.1, 16, epochs=2, patience=2)
-    assert trained(Constant, task(), recipe, 1, None, ignore).attempt == 1
+@pytest.mark.parametrize("recipe", [SHORT, replace(SHORT, epochs=9, warmup=18)])
+def test_a_short_budget_is_no_collapse_and_told(recipe: Recipe) -> None:
+    said: list[Any] = []
+    assert trained(Constant, task(), recipe, 1, None, said.append).attempt == 1
+    (told,) = (event for event in said if isinstance(event, str))
+    assert told.startswith("too short to tell whether it learns: validation loss 0.")
+    assert f"after epoch {recipe.epochs} with a learning rate that rises until epoch" in told
+    assert told.endswith("raise epochs or lower batch_size in params.yaml.")
+
+
+def test_there_is_no_verdict_before_the_warm_up_has_ended() -> None:
+    recipe = replace(SHORT, warmup=5)  # three epochs of 32 images
+    late = [{"epoch": epoch, "val_loss": 1.0} for epoch in range(1, 6)]
+    assert [collapsed(late[:n], task(), recipe) for n in range(6)] == [False] * 5 + [True]
+
+
+def test_a_model_that_learns_once_it_is_warm_is_not_started_again() -> None:
+    def build() -> Scaled:
+        model = Scaled()
+        nn.init.zeros_(model.value)
+        return model
+
+    recipe = Recipe("sgd", 0.3, 16, epochs=40, patience=2, warmup=60)  # 30 epochs
+    result = trained(build, task(), recipe, 1, None, ignore)
+    assert result.attempt == 1
+    losses = [row["val_loss"] for row in result.history]
+    assert losses[recipe.patience] > task().constant_loss > losses[-1]
+
+
+def test_a_vae_on_few_images_has_its_warm_up(digits: Digits) -> None:
+    recipe = Recipe("sgd", 1e-9, 16, epochs=5, patience=2)
+    said: list[Any] = []
+    result = train_vae(digits, 3, recipe, 1, None, said.append)
+    assert (result.attempt, len(result.history)) == (1, 5)
+    assert f"rises until epoch {-(-VAE_WARMUP // 3)}" in said[-1]
 
 
 def test_the_constant_answers_cross_entropy(digits: Digits) -> None:

@@ -21,6 +21,11 @@ from latent_digits.weights import save_model
 from latent_digits.workers import Call, CallError, Workers, side_by_side, workers
 
 STARTS = 3  # of a training over several processes
+REMEDIES: dict[type, str] = {
+    DivergedError: "lower the learning rate",
+    CollapsedError: "raise the learning rate or patience if the validation loss was still falling, "
+    "else lower the learning rate or the dropout",
+}
 
 
 class Training(NamedTuple):
@@ -42,7 +47,7 @@ def run_trainings(
     """Each training's result by its name; trainings that were killed go on where they were.
 
     Side by side, a process each, or one after the other where `fabric` asks for several processes
-    a training. Raises UserError when one diverges.
+    a training. Raises UserError when one diverges or collapses each time.
     """
     spread = Spread(**fabric.model_dump())
     count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
@@ -78,10 +83,13 @@ def run_trainings(
                 best = best_row(trained.history)
                 board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
         except CallError as failure:
-            if not isinstance(failure.__cause__, DivergedError | CollapsedError):
+            remedy = REMEDIES.get(type(failure.__cause__))
+            if remedy is None:
                 raise
-            sentence = f"{stage} {failure.name}: {failure.__cause__}"
-            raise UserError(f"{sentence}; lower the learning rate in params.yaml.") from None
+            raise UserError(
+                f"{stage} {failure.name}: {failure.__cause__}; {remedy} in params.yaml (under tune "
+                "where the design comes from the search)."
+            ) from None
         store.keep(*trainings)
     return results
 

@@ -25,8 +25,8 @@ Row = dict[str, float]
 class Recipe:
     """How to train: what steps, how many images a step, how long, and when to give up.
 
-    Training ends after `patience` epochs in a row without a better validation loss. The learning
-    rate rises over the first `warmup` steps.
+    The learning rate rises over the first `warmup` steps. Training ends after `patience` epochs in
+    a row without a better validation loss, counted from the end of the warm-up.
     """
 
     optimizer: str
@@ -35,6 +35,10 @@ class Recipe:
     epochs: int
     patience: int
     warmup: int = WARMUP
+
+    def warm_epoch(self, images: int) -> int:
+        """The epoch in which the warm-up ends, where one has so many images."""
+        return math.ceil(self.warmup / math.ceil(images / self.batch_size))
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def fit(
         history += checkpoint.history
         descent.restore(checkpoint.arrays)
         best_values.copy_(torch.from_numpy(checkpoint.arrays["best"]))
-    while not (over(history, recipe) or stop(history)):
+    while not (over(history, recipe, len(train.inputs)) or stop(history)):
         epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
@@ -112,11 +116,14 @@ def fit(
     return history
 
 
-def over(history: list[Row], recipe: Recipe) -> bool:
+def over(history: list[Row], recipe: Recipe, images: int) -> bool:
     """Whether all epochs are done, or the last `patience` of them brought nothing better."""
     epoch = len(history)
     best = best_row(history)["epoch"] if history else 0
-    return epoch >= recipe.epochs or epoch - best >= recipe.patience
+    # A loss that stands still while the learning rate is a share of the one asked for says nothing
+    # of that one: with few images the warm-up lasts many epochs, at the start of which none learns.
+    since = max(best, recipe.warm_epoch(images))
+    return epoch >= recipe.epochs or epoch - since >= recipe.patience
 
 
 class Steps:

@@ -43,7 +43,7 @@ from latent_digits.storage import Arrays
 from latent_digits.training import Pairs, Recipe, Row, best_row, fit, seeded
 from latent_digits.weights import arrays_of
 
-Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and a sentence at a collapse
+Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
 VAE_WARMUP = 1000  # steps
 ATTEMPTS = 5
 
@@ -199,7 +199,7 @@ class Task:
 
 
 class CollapsedError(Exception):
-    """A model that ignores its input, from whatever initial weights."""
+    """A model that is no better than a constant answer, from whatever initial weights."""
 
 
 def trained(
@@ -213,9 +213,9 @@ def trained(
     """The result of `fit`, in a form that can be sent and stored.
 
     A large learning rate can kill most units in the first steps, less often with a warm-up; the
-    model then answers the same to every input. A training that is no better than a constant answer
-    after more epochs than its patience is started again from other weights, and the result says
-    how often. Raises CollapsedError after ATTEMPTS of them.
+    model then answers the same to every input. A training that had its chance and is no better than
+    a constant answer is started again from other weights, and the result says how often. Raises
+    CollapsedError after ATTEMPTS of them. One whose epochs were too few for a chance is told.
     """
     for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
@@ -232,13 +232,24 @@ def trained(
             checkpoint=checkpoint if checkpoint and checkpoint.attempt == attempt else None,
             on_epoch=partial(report_attempt, report, attempt),
         )
-        if not collapsed(history, task, recipe):
-            return Trained(arrays_of(model), history, parameter_count(model), attempt)
-        report(
-            f"collapsed in attempt {attempt} of {ATTEMPTS}: validation loss "
-            f"{best_row(history)['val_loss']:.4g}, a constant answer has {task.constant_loss:.4g}"
+        losses = (
+            f"validation loss {best_row(history)['val_loss']:.4g}, a constant answer has "
+            f"{task.constant_loss:.4g}"
         )
-    raise CollapsedError(f"the model ignores its input after {ATTEMPTS} attempts, lr {recipe.lr}")
+        if collapsed(history, task, recipe):
+            report(f"collapsed in attempt {attempt} of {ATTEMPTS}: {losses}")
+            continue
+        if worthless(history, task):
+            warm = recipe.warm_epoch(len(task.train.inputs))
+            report(
+                f"too short to tell whether it learns: {losses}, after epoch {len(history)} with a "
+                f"learning rate that rises until epoch {warm}; raise epochs or lower batch_size in "
+                "params.yaml."
+            )
+        return Trained(arrays_of(model), history, parameter_count(model), attempt)
+    raise CollapsedError(
+        f"no better than a constant answer after {ATTEMPTS} attempts, learning rate {recipe.lr}"
+    )
 
 
 def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None:
@@ -246,9 +257,17 @@ def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None
 
 
 def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
-    """Whether a model had its chance, and ignores its input all the same."""
-    had_its_chance = len(history) > recipe.patience
-    return had_its_chance and best_row(history)["val_loss"] >= task.constant_loss
+    """Whether a model had its chance, and is no better than a constant answer all the same.
+
+    Its chance is as many epochs after the warm-up as its patience.
+    """
+    since = len(history) - recipe.warm_epoch(len(task.train.inputs))
+    return since >= recipe.patience and worthless(history, task)
+
+
+def worthless(history: list[Row], task: Task) -> bool:
+    """Whether no epoch was better than a constant answer."""
+    return best_row(history)["val_loss"] >= task.constant_loss
 
 
 def features(encoder: nn.Module, images: Tensor) -> Tensor:

@@ -200,7 +200,8 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
         states = ", ".join(sorted({trial.state for trial in trials}))
         raise UserError(
             f"none of the {len(trials)} trials is complete ({states}): no design to go on with. "
-            "Allow more of tune.epochs or widen tune.space in params.yaml."
+            "Raise tune.epochs and tune.pruning_warmup, above all with few images (their learning "
+            "rate rises over the first steps), or widen tune.space in params.yaml."
         )
     return min(complete, key=lambda trial: trial.value)
 
