@@ -49,9 +49,9 @@ def test_no_model_has_a_default() -> None:
         ({"tune": {"trials": True}}, "tune.trials is True; it should be a valid integer."),
         ({"plot": {"dpi": "high"}}, "plot.dpi is 'high'; it should be a valid integer."),
         (
-            {"finetune": {"head": {"lr": "5e-3"}}},
-            "finetune.head.lr is '5e-3'; it should be a valid number. YAML reads 5e-3 as text: "
-            "write it with a point, as in 1.0e-3.",
+            {"finetune": {"head": {"lr": "5.0e-3"}}},
+            "finetune.head.lr is '5.0e-3'; it should be a valid number. In quotes it is text: "
+            "drop them.",
         ),
         (
             {"train_ae": {"ae": {"dropuot": 0.1}}},
@@ -62,7 +62,28 @@ def test_no_model_has_a_default() -> None:
             {"tune": {"space": {"dropout": {"low": 0.5, "high": 0.1}}}},
             "tune.space.dropout: the range is empty: low 0.5 is above high 0.1.",
         ),
-        ({"tune": {"space": {"optimizer": []}}}, "tune.space.optimizer is []; "),
+        (
+            {"tune": {"trials": "100"}},
+            "tune.trials is '100'; it should be a valid integer. In quotes it is text: drop them.",
+        ),
+        (
+            {"tracking": {"required": "true"}},
+            "tracking.required is 'true'; it should be true or false.",
+        ),
+        ({"plot": 5}, "plot is 5; it should be a section of keys and values."),
+        (
+            {"tune": {"space": {"optimizer": []}}},
+            "tune.space.optimizer is []; it should name at least one.",
+        ),
+        (
+            {"tune": {"trials": 10**299}},
+            f"tune.trials is 1{39 * '0'}… (300 characters); it should be less than or equal to "
+            "100000.",
+        ),
+        (
+            {"fabric": {"accelerator": "g" * 5000}},
+            f"fabric.accelerator is '{39 * 'g'}… (5002 characters); it should be",
+        ),
         ({"tune": {"space": {"optimizer": ["adamw"]}}}, "it should be 'adam' or 'sgd'."),
         (
             {"prepare": {"train": 60_000}},
@@ -88,10 +109,29 @@ def test_a_missing_section(tmp_path: Path) -> None:
     assert line.startswith("params.yaml: noise is missing;")
 
 
-@pytest.mark.parametrize("text", ["seed: [", "", "- a list\n", "\x00"])
+@pytest.mark.parametrize("text", ["seed: [", "", "- a list\n", "\x00", "? [seed]\n: 1\n"])
 def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
     (line,) = faults(tmp_path, text)
     assert line.startswith("params.yaml")
+
+
+def test_a_value_as_dvc_writes_it(tmp_path: Path) -> None:
+    """`dvc exp run -S finetune.head.lr=1.0e-5` writes 1e-05."""
+    path = tmp_path / "params.yaml"
+    text = yaml.safe_dump(yaml.safe_load(COMMITTED.read_text()))
+    path.write_text(text.replace("lr: 0.005", "lr: 1e-05", 1))
+    assert load_params(path).finetune.head.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("once", "twice"), [("plot:\n", "plot: {}\nplot:\n"), ("  val: 12000\n", 2 * "  val: 12000\n")]
+)
+def test_what_stands_there_twice(tmp_path: Path, once: str, twice: str) -> None:
+    text = COMMITTED.read_text()
+    (line,) = faults(tmp_path, text.replace(once, twice))
+    key, number = once.split(":")[0].strip(), text[: text.index(once)].count("\n") + 2
+    assert line.startswith("params.yaml is no readable YAML file: ")
+    assert line.endswith(f"{key} stands there twice, again in line {number}")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

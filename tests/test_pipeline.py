@@ -29,7 +29,9 @@ METRICS = (
 # These can stop a stage but not change what it writes, so that a new log line retrains nothing:
 # params returns what the file says or refuses it; console and tracking return nothing of use, and
 # the others are read by tracking and by commands alone.
-READ_BY_TRACKING = {"addresses", "journal", "machine", "provenance", "records", "sending"}
+READ_BY_TRACKING = {
+    *("addresses", "journal", "machine", "provenance", "records", "sending", "yaml_files")
+}
 READ_BY_SENDING = {"note", "page", "registry", "server"}
 READ_MLFLOW = {"lineage", "sync", "served"}  # MLflow runs the last
 WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine"} | READ_MLFLOW

@@ -15,6 +15,7 @@ from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from voluptuous import Invalid
 
+from latent_digits import yaml_files
 from latent_digits.console import run_stage, say
 
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
@@ -25,7 +26,7 @@ def parsed_lock(text: str) -> None:
     """Raises ValueError, YAMLError or Invalid if it is no whole `dvc.lock`."""
     if not text.endswith("\n"):  # a hash cut short is a valid string still
         raise ValueError("its last line is not whole")
-    COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
+    COMPILED_LOCKFILE_SCHEMA(yaml_files.parse(text))
 
 
 def is_torn(path: Path, parse: Callable[[str], object]) -> bool:

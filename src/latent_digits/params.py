@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from latent_digits import yaml_files
 from latent_digits.console import UserError, run_stage
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -192,7 +193,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises UserError with one line a fault: file, key, value found, value allowed.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_files.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing here; run from the project's top folder, or restore the file "
@@ -210,27 +211,30 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 def describe(path: Path, fault: Any) -> str:
     """One line for one fault that pydantic found."""
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
-    message, found = fault["msg"], fault["input"]
+    key = shortened(".".join(str(part) for part in fault["loc"]) or "the file")
+    found, value = fault["input"], shortened(repr(fault["input"]))
+    message = fault["msg"]
     match fault["type"]:
         case "missing":
             return f"{path}: {key} is missing; add it (`git diff {path}` shows what was there)."
         case "extra_forbidden":
-            return f"{path}: {key} is {found!r}, but no stage knows this key; correct or remove it."
+            return f"{path}: {key} is {value}, but no stage knows this key; correct or remove it."
         case "value_error":
             return f"{path}: {key}: {message.removeprefix('Value error, ')}."
+        case "model_type":
+            message = "should be a section of keys and values"
+        case "too_short":
+            message = "should name at least one"
+        case "bool_type":
+            message = "should be true or false"
     hint = ""
-    if isinstance(found, str) and is_number(found):
-        hint = f" YAML reads {found} as text: write it with a point, as in 1.0e-3."
-    return f"{path}: {key} is {found!r}; it {message.removeprefix('Input ')}.{hint}"
+    if isinstance(found, str) and yaml_files.is_number(found):
+        hint = " In quotes it is text: drop them."
+    return f"{path}: {key} is {value}; it {message.removeprefix('Input ')}.{hint}"
 
 
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
 
 
 def main() -> None:

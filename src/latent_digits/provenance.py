@@ -6,7 +6,6 @@ stage writes, and the parameters, as `dvc.yaml` names them. It is known before a
 
 import hashlib
 import json
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,22 +14,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from latent_digits import yaml_files
 from latent_digits.console import UserError
 
 Digests = dict[str, str]  # md5 by path, as in dvc.lock
-
-
-class Loader(yaml.SafeLoader):
-    """YAML as DVC writes it: 1e-05 is a number."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
 
 
 @dataclass(frozen=True)
@@ -125,7 +112,7 @@ def read_study(folder: Path) -> Study:
     def read(name: str) -> Any:
         path = folder / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        return yaml.load(text, Loader) or {}  # noqa: S506 (a safe loader)
+        return yaml_files.parse(text) or {}
 
     stages, lock = read("dvc.yaml")["stages"], read("dvc.lock").get("stages", {})
     return Study(folder, stages, lock, read("params.yaml"))
