@@ -7,10 +7,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from kills import TINY
 from latent_digits import params
 from latent_digits.console import UserError
 from latent_digits.params import load_params
-from smoke import PROJECT, merged
+from smoke import BUDGETS, PROJECT, merged
 
 COMMITTED = PROJECT / "params.yaml"
 
@@ -97,9 +98,110 @@ def test_a_wrong_value_is_one_line(tmp_path: Path, changes: dict, expected: str)
     assert expected in line
 
 
+SMALL = {
+    "prepare": {"train": 100, "val": 100},
+    "tune": {"space": {"batch_size": [64]}, "report_design": {"batch_size": 64}},
+    "train_vae": {"vae_2d": {"batch_size": 64}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"train_ae": {"ae_2d": {"latent_dim": 3}}}, "train_ae.ae_2d.latent_dim is 3; it should"),
+        ({"train_vae": {"vae_2d": {"latent_dim": 3}}}, "train_vae.vae_2d.latent_dim is 3; it shou"),
+        ({"train_ae": {"ae_2d": {"dropout": 1.0}}}, "train_ae.ae_2d.dropout is 1.0; it should be"),
+        ({"noise": {"text": {"salt_pepper": 1.0}}}, "noise.text.salt_pepper is 1.0; it should be"),
+        ({"prepare": {"train": 9}}, "prepare.train is 9; it should be greater than or equal to 10"),
+        ({"prepare": {"val": 10}}, "prepare.val is 10; it should be greater than or equal to 11."),
+        ({"prepare": {"test": 9}}, "prepare.test is 9; it should be greater than or equal to 10."),
+        (
+            {"prepare": {"test": 9_991}},
+            "prepare: test is 9991; to be stratified it should be 10000, or at most 9990.",
+        ),
+        (
+            {"prepare": {"stratify": False, "val": 199}},
+            "prepare: val is 199; it should be at least 200, or stratify be true, since the "
+            "figures need each digit.",
+        ),
+        (
+            {"prepare": {"val": 500}, "evaluate": {"tsne_perplexity": 500}},
+            "evaluate.tsne_perplexity is 500; it should be at most 499 (one less than prepare.val)",
+        ),
+        ({"tune": {"pruning_warmup": 11}}, "tune.pruning_warmup is 11; it should be at most 10 (t"),
+        (
+            {"tune": {"space": {"optimizer": ["sgd"]}}},
+            "tune.report_design.optimizer is adam; the search starts there, so it should be in "
+            "tune.space.optimizer (['sgd']).",
+        ),
+        (
+            {"tune": {"report_design": {"lr": 0.5}}},
+            "tune.report_design.lr is 0.5; the search starts there, so it should be in "
+            "tune.space.lr (1e-05 to 0.01).",
+        ),
+        ({"tune": {"report_design": {"latent_dim": 51}}}, "tune.report_design.latent_dim is 51; "),
+        ({"tune": {"report_design": {"batch_size": 32}}}, "tune.report_design.batch_size is 32; "),
+        ({"tune": {"space": {"dropout": {"high": 1e-3}}}}, "tune.report_design.dropout is 0.00119"),
+        ({"tune": {"space": {"latent_dim": {"low": 1}}}}, "tune.space.latent_dim.low is 1; it sho"),
+        (
+            {"tune": {"space": {"batch_size": [64, 128, 64]}}},
+            "tune.space.batch_size: 64 stands there twice; name each choice once.",
+        ),
+        (
+            merged(SMALL, {"tune": {"space": {"latent_dim": {"high": 101}}}}),
+            "tune.space.latent_dim.high is 101; it should be at most 100 (prepare.train).",
+        ),
+        (
+            merged(SMALL, {"finetune": {"head": {"batch_size": 101}}}),
+            "finetune.head.batch_size is 101; it should be at most 100 (prepare.train).",
+        ),
+        (
+            merged(SMALL, {"tune": {"space": {"batch_size": [64, 101]}}}),
+            "tune.space.batch_size is 101; it should be at most 100 (prepare.train).",
+        ),
+        (
+            {"fabric": {"devices": 33, "num_nodes": 2}},
+            "fabric.devices × fabric.num_nodes is 66; it should be at most 64 (",
+        ),
+    ],
+)
+def test_what_would_fail_in_a_later_stage_is_one_line(
+    tmp_path: Path, changes: dict, expected: str
+) -> None:
+    (line,) = faults(tmp_path, changed(changes))
+    assert line.startswith(f"params.yaml: {expected}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        SMALL,
+        BUDGETS,
+        TINY,
+        {"prepare": {"val": 500}, "evaluate": {"tsne_perplexity": 499}},
+        {"prepare": {"test": 9_990}},
+        {"prepare": {"stratify": False, "test": 9_991, "val": 200}},
+        {"tune": {"pruning_warmup": 10}},
+        {"tune": {"trials": 0, "report_design": {"latent_dim": 64, "batch_size": 32}}},
+        {"tune": {"space": {"lr": {"low": 5.41e-3, "high": 5.41e-3}}}},
+        {"fabric": {"devices": 32, "num_nodes": 2}},
+    ],
+)
+def test_what_goes_together_is_taken(tmp_path: Path, changes: dict) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(changed(changes))
+    load_params(path)
+
+
 def test_each_fault_has_a_line(tmp_path: Path) -> None:
     lines = faults(tmp_path, changed({"seed": -1, "plot": {"dpi": 1}}))
     assert [line.split()[1] for line in lines] == ["seed", "plot.dpi"]
+    smaller = {"prepare": {"train": 200}, "evaluate": {"tsne_perplexity": 20}}
+    lines = faults(tmp_path, changed(merged(smaller, {"prepare": {"val": 20}})))
+    assert [line.split()[1] for line in lines] == [
+        "tune.space.batch_size",
+        "evaluate.tsne_perplexity",
+    ]
 
 
 def test_a_missing_section(tmp_path: Path) -> None:

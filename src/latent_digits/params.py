@@ -4,25 +4,30 @@ This module can refuse a value but never change one, so no stage's output depend
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latent_digits import yaml_files
 from latent_digits.console import UserError, run_stage
+from latent_digits.provenance import flatten
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Lost = Annotated[float, Field(ge=0, lt=1)]  # a share; without a rest nothing can be learned
 Variance = Annotated[float, Field(ge=0, le=100)]
-LatentDim = Annotated[int, Field(ge=1, le=784)]
+LatentDim = Annotated[int, Field(ge=2, le=784)]  # figures 9 and 10 need two, PCA has 784 pixels
+Plane = Literal[2]  # figures 11 and 12
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 Optimizer = Literal["adam", "sgd"]
 Bound = TypeVar("Bound", int, float)
+Choice = TypeVar("Choice")
 
 
 class Section(BaseModel):
@@ -34,15 +39,28 @@ class Section(BaseModel):
 class PrepareParams(Section):
     seed: Seed
     stratify: bool
-    train: Count
-    val: Count
-    test: Annotated[int, Field(ge=1, le=10_000)]
+    train: Annotated[int, Field(ge=10, le=60_000)]  # ten digits
+    val: Annotated[int, Field(ge=11, le=60_000)]  # the Davies-Bouldin index needs one more
+    test: Annotated[int, Field(ge=10, le=10_000)]
 
     @model_validator(mode="after")
     def fits_mnist(self) -> Self:
         if self.train + self.val > 60_000:
             raise ValueError(
                 f"train + val is {self.train + self.val}; MNIST has 60000 training images"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def leaves_each_digit(self) -> Self:
+        if self.stratify and 9_990 < self.test < 10_000:
+            raise ValueError(
+                f"test is {self.test}; to be stratified it should be 10000, or at most 9990"
+            )
+        if not self.stratify and self.val < 200:
+            raise ValueError(
+                f"val is {self.val}; it should be at least 200, or stratify be true, since the "
+                "figures need each digit"
             )
         return self
 
@@ -59,14 +77,29 @@ class Range(Section, Generic[Bound]):
             raise ValueError(f"the range is empty: low {self.low} is above high {self.high}")
         return self
 
+    def __contains__(self, value: Bound) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+
+def distinct(choices: list[Choice]) -> list[Choice]:
+    if twice := [choice for choice in choices if choices.count(choice) > 1]:
+        raise ValueError(f"{twice[0]} stands there twice; name each choice once")
+    return choices
+
+
+Choices = Annotated[list[Choice], Field(min_length=1), AfterValidator(distinct)]
+
 
 class SearchSpace(Section):
     """What the search may choose from."""
 
     latent_dim: Range[LatentDim]
-    optimizer: Annotated[list[Optimizer], Field(min_length=1)]
+    optimizer: Choices[Optimizer]
     lr: Range[LearningRate]
-    batch_size: Annotated[list[BatchSize], Field(min_length=1)]
+    batch_size: Choices[BatchSize]
     dropout: Range[Probability]
 
 
@@ -77,13 +110,13 @@ class DesignParams(Section):
     optimizer: Optimizer
     lr: LearningRate
     batch_size: BatchSize
-    dropout: Probability
+    dropout: Lost
 
 
 class TuneParams(Section):
     trials: Annotated[int, Field(ge=0, le=100_000)]
     generation: Count
-    startup_trials: Annotated[int, Field(ge=0)]
+    startup_trials: Annotated[int, Field(ge=0, le=100_000)]
     pruning_warmup: Count
     pruning_peers: Count
     epochs: Epochs
@@ -106,12 +139,12 @@ class FullRecipe(Budget):
     batch_size: BatchSize
 
 
-class LatentRecipe(FullRecipe):
-    latent_dim: LatentDim
+class PlaneRecipe(FullRecipe):
+    latent_dim: Plane
 
 
-class DropoutRecipe(LatentRecipe):
-    dropout: Probability
+class DropoutRecipe(PlaneRecipe):
+    dropout: Lost
 
 
 class TrainAeParams(Section):
@@ -121,7 +154,7 @@ class TrainAeParams(Section):
 
 class TrainVaeParams(Section):
     vae: FullRecipe
-    vae_2d: LatentRecipe
+    vae_2d: PlaneRecipe
 
 
 class FinetuneParams(Section):
@@ -133,7 +166,7 @@ class FinetuneParams(Section):
 class NoiseLevels(Section):
     gaussian_mean: Annotated[float, Field(ge=-1, le=1)]
     gaussian_variance: Variance
-    salt_pepper: Probability
+    salt_pepper: Lost
     speckle_variance: Variance
 
 
@@ -204,9 +237,47 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
             f"{path} is no readable YAML file: {' '.join(str(error).split())}"
         ) from None
     try:
-        return Params.model_validate(values)
+        params = Params.model_validate(values)
     except ValidationError as error:
         raise UserError("\n".join(describe(path, fault) for fault in error.errors())) from None
+    if found := list(conflicts(params)):
+        raise UserError("\n".join(f"{path}: {conflict}" for conflict in found))
+    return params
+
+
+def conflicts(params: Params) -> Iterator[str]:
+    """A line for each value that another one rules out. A search of no trials reads no space."""
+    tune, train, val = params.tune, params.prepare.train, params.prepare.val
+    unread = {"tune": {"space"}} if tune.trials == 0 else None
+    values = dict(flatten(params.model_dump(exclude=unread)))
+    latents = [("tune.report_design.latent_dim", tune.report_design.latent_dim)]
+    if tune.trials:
+        latents.append(("tune.space.latent_dim.high", tune.space.latent_dim.high))
+    batches = [
+        (key, size)
+        for key, found in values.items()
+        if key.endswith("batch_size")
+        for size in (found if isinstance(found, list) else [found])
+    ]
+    smallest, size = min(batches, key=lambda batch: batch[1])
+    processes = params.fabric.devices * params.fabric.num_nodes
+    perplexity = params.evaluate.tsne_perplexity
+    limits = [
+        *((key, value, train, "prepare.train") for key, value in (*latents, *batches)),
+        ("tune.pruning_warmup", tune.pruning_warmup, tune.epochs, "tune.epochs"),
+        ("fabric.devices × fabric.num_nodes", processes, size, smallest),
+        ("evaluate.tsne_perplexity", perplexity, val - 1, "one less than prepare.val"),
+    ]
+    for key, found, most, limit in limits:
+        if found > most:
+            yield f"{key} is {found}; it should be at most {most} ({limit})."
+    for name, found in tune.report_design if tune.trials else ():
+        allowed = getattr(tune.space, name)
+        if found not in allowed:
+            yield (
+                f"tune.report_design.{name} is {found}; the search starts there, so it should be "
+                f"in tune.space.{name} ({allowed})."
+            )
 
 
 def describe(path: Path, fault: Any) -> str:
