@@ -71,6 +71,9 @@ def test_no_model_has_a_default() -> None:
             {"tracking": {"required": "true"}},
             "tracking.required is 'true'; it should be true or false.",
         ),
+        ({"train_ae": {"ae_2d": {"latent_dim": 2.0}}}, "latent_dim is 2.0; it should be a valid i"),
+        ({"plot": {2: 2}}, "plot.2 is 2; it should have a name for its key."),
+        ({"a\nb": 1}, "a b is 1, but no stage knows this key; correct or remove it."),
         ({"plot": 5}, "plot is 5; it should be a section of keys and values."),
         (
             {"tune": {"space": {"optimizer": []}}},
@@ -211,7 +214,9 @@ def test_a_missing_section(tmp_path: Path) -> None:
     assert line.startswith("params.yaml: noise is missing;")
 
 
-@pytest.mark.parametrize("text", ["seed: [", "", "- a list\n", "\x00", "? [seed]\n: 1\n"])
+@pytest.mark.parametrize(
+    "text", ["seed: [", "", "- a list\n", "\x00", "? [seed]\n: 1\n", "!!int a", 9999 * "["]
+)
 def test_what_is_no_mapping_at_all(tmp_path: Path, text: str) -> None:
     (line,) = faults(tmp_path, text)
     assert line.startswith("params.yaml")

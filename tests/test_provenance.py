@@ -105,6 +105,15 @@ def test_another_folder_is_a_sentence(tmp_path: Path) -> None:
         read_study(tmp_path)
 
 
+def test_a_file_that_is_no_yaml_is_a_sentence(tmp_path: Path) -> None:
+    project = toy_project(tmp_path)
+    (project / "dvc.lock").write_text("stages: {}\nstages: {}\n")
+    with pytest.raises(
+        UserError, match=r"dvc\.lock is no readable YAML file: stages stands there twice"
+    ):
+        read_study(project)
+
+
 def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert digest(tmp_path / "empty") == "d41d8cd98f00b204e9800998ecf8427e"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latent_digits import yaml_files
@@ -23,7 +22,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Lost = Annotated[float, Field(ge=0, lt=1)]  # a share; without a rest nothing can be learned
 Variance = Annotated[float, Field(ge=0, le=100)]
 LatentDim = Annotated[int, Field(ge=2, le=784)]  # figures 9 and 10 need two, PCA has 784 pixels
-Plane = Literal[2]  # figures 11 and 12
+Plane = Annotated[int, Field(ge=2, le=2)]  # figures 11 and 12
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 Optimizer = Literal["adam", "sgd"]
 Bound = TypeVar("Bound", int, float)
@@ -226,15 +225,11 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises UserError with one line a fault: file, key, value found, value allowed.
     """
     try:
-        values = yaml_files.parse(path.read_text(encoding="utf-8"))
+        values = yaml_files.read(path)
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing here; run from the project's top folder, or restore the file "
             f"with `git checkout {path}`."
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} is no readable YAML file: {' '.join(str(error).split())}"
         ) from None
     try:
         params = Params.model_validate(values)
@@ -282,7 +277,8 @@ def conflicts(params: Params) -> Iterator[str]:
 
 def describe(path: Path, fault: Any) -> str:
     """One line for one fault that pydantic found."""
-    key = shortened(".".join(str(part) for part in fault["loc"]) or "the file")
+    parts = (" ".join(str(part).split()) for part in fault["loc"])
+    key = shortened(".".join(parts) or "the file")
     found, value = fault["input"], shortened(repr(fault["input"]))
     message = fault["msg"]
     match fault["type"]:
@@ -298,6 +294,8 @@ def describe(path: Path, fault: Any) -> str:
             message = "should name at least one"
         case "bool_type":
             message = "should be true or false"
+        case "invalid_key":
+            message = "should have a name for its key"
     hint = ""
     if isinstance(found, str) and yaml_files.is_number(found):
         hint = " In quotes it is text: drop them."

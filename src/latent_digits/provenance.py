@@ -105,14 +105,13 @@ class Study:
 
 
 def read_study(folder: Path) -> Study:
-    """The study as its files say now; raises UserError when `folder` is not the project's."""
+    """The study as its files say now; raises UserError when these are not there or no YAML."""
     if not (folder / "dvc.yaml").exists():
         raise UserError(f"dvc.yaml is not in {folder}; run from the project's top folder.")
 
     def read(name: str) -> Any:
         path = folder / name
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        return yaml_files.parse(text) or {}
+        return (yaml_files.read(path) if path.exists() else None) or {}
 
     stages, lock = read("dvc.yaml")["stages"], read("dvc.lock").get("stages", {})
     return Study(folder, stages, lock, read("params.yaml"))

@@ -5,10 +5,13 @@ here is the same value in 1.2; what only one of the two takes for a number or a 
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
+
+from latent_digits.console import UserError
 
 FORMS = {
     "null": r"~|null|Null|NULL|",
@@ -36,6 +39,17 @@ class Reader(yaml.SafeLoader):
 Reader.yaml_implicit_resolvers = {}
 for kind, form in SCALARS.items():
     Reader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", form, [None])
+
+
+def read(path: Path) -> Any:
+    """The values in a YAML file. Raises UserError when it is none, FileNotFoundError without it."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())
+        raise UserError(f"{path} is no readable YAML file: {found}") from None
 
 
 def parse(text: str) -> Any:
