@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from latent_digits.journal import begin_journal, left_behind
 from smoke import PROJECT
 
@@ -46,6 +48,38 @@ def test_files_are_kept_as_they_were(tmp_path: Path) -> None:
     assert (journal.kept(names[1]) / "one.png").read_bytes() == b"png"
     journal.remove()
     assert not list((tmp_path / "journals").iterdir())
+
+
+def test_a_copy_stays_as_it_is_when_the_same_name_is_kept_again(tmp_path: Path) -> None:
+    """The writer's thread may be sending the first then."""
+    file, folder = tmp_path / "a.txt", tmp_path / "code"
+    folder.mkdir()
+    journal = begin_journal(tmp_path / "journals", "train")
+    kept = []
+    for text in ("first", "second"):
+        file.write_text(text)
+        (folder / "code.py").write_text(text)
+        kept.append([journal.kept(journal.keep(path)) for path in (file, folder)])
+    texts = [(one.read_text(), (many / "code.py").read_text()) for one, many in kept]
+    assert texts == [("first", "first"), ("second", "second")]
+    assert {(one.name, many.name) for one, many in kept} == {("a.txt", "code")}
+    journal.close()
+
+
+def test_nobody_finds_a_part_of_what_is_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        (folder / "cursor.json").unlink()
+        raise KeyboardInterrupt
+
+    journal = begin_journal(tmp_path, "train", study={"state": "s"})
+    journal.sent()
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        journal.remove()
+    journal.close()
+    assert not list(left_behind(tmp_path))
 
 
 def test_a_live_process_keeps_its_journal(tmp_path: Path) -> None:

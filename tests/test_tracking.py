@@ -46,7 +46,7 @@ def runs(address: str) -> tuple[Any, dict[str, Any]]:
 
 def outputs(project: Path, *paths: str) -> None:
     for path in paths:
-        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text("an output")
 
 
@@ -115,6 +115,20 @@ def test_noting_an_epoch_takes_a_thousandth_of_it(
             run.metrics({"ae": {"train_loss": 0.5, "val_loss": 0.5}}, step=epoch)
             seconds.append(time.perf_counter() - began)
     assert sorted(seconds)[25] < 0.002
+
+
+def test_the_models_of_a_stage_share_one_copy_of_the_package(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs(project, "data/split.txt", "data/models/ae", "data/models/vae")
+    monkeypatch.setattr(tracking, "model_entry", lambda path, read: {"name": path.name})
+    monkeypatch.setattr(tracking, "connected", lambda: None)
+    with stage_run("prepare", {}) as run:
+        run.files(Path("data/models/ae"), Path("data/models/vae"))
+        models = [entry for entry in run.journal.read() if entry["kind"] == "model"]
+        assert [entry["name"] for entry in models] == ["ae", "vae"]
+        assert len({entry["code"] for entry in models}) == 1
+        assert len(list(run.journal.folder.glob("files/*/latent_digits/served.py"))) == 1
 
 
 def test_a_missing_server_is_said_at_the_start_and_stops_nothing(

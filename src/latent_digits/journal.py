@@ -39,15 +39,18 @@ class Journal:
         self.entries.flush()
 
     def keep(self, path: Path) -> str:
-        """Copy a file or folder as it is now; returns the name to give to an entry."""
-        kept = self.folder / "files" / path.name
+        """Copy a file or folder as it is now; returns the name to give to an entry.
+
+        Each copy has a folder of its own, since another thread may be sending the one before.
+        """
+        name = f"{uuid.uuid4().hex}/{path.name}"
+        kept = self.kept(name)
+        kept.parent.mkdir(parents=True)
         if path.is_dir():
-            no_caches = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(path, kept, ignore=no_caches, dirs_exist_ok=True)
+            shutil.copytree(path, kept, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            kept.parent.mkdir(exist_ok=True)
             shutil.copy(path, kept)
-        return path.name
+        return name
 
     def kept(self, name: str) -> Path:
         return self.folder / "files" / name
@@ -74,8 +77,8 @@ class Journal:
         self.entries.truncate(content.rfind(b"\n") + 1)
 
     def remove(self) -> None:
-        """Delete what MLflow has, still locked: nobody else may find it without its entries."""
-        shutil.rmtree(self.folder)
+        """Delete what MLflow has, still locked and out of sight: nobody may find a part of it."""
+        shutil.rmtree(self.folder.rename(self.folder.with_name(f".{self.folder.name}")))
         self.close()
 
     def close(self) -> None:
@@ -108,9 +111,9 @@ def left_behind(folder: Path) -> Iterator[Journal]:
             lock = (one / "lock").open("r+")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                journal = Journal(one, lock)
+            except OSError:
                 lock.close()
                 raise
-            journal = Journal(one, lock)
             journal.drop_half_an_entry()
             yield journal

@@ -169,7 +169,7 @@ class Sender:
         new = links | {"made": digest_of(entry["made"])}
         if new.items() <= study.data.tags.items():
             return
-        self.log_results(study, {name: journal.kept(name) for name in entry["results"]})
+        self.log_results(study, {Path(name).name: journal.kept(name) for name in entry["results"]})
         inputs = [run.inputs for run in makers.values() if run and run.inputs]
         datasets = [dataset for one in inputs for dataset in one.dataset_inputs]
         self.client.log_inputs(study.info.run_id, datasets)

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,17 @@ class StageRun:
     def keep(self, path: Path) -> None:
         name = self.journal.keep(path)
         if path.parent == MODELS:
-            code = self.journal.keep(Path(__file__).parent)
-            self.note("model", file=name, code=code, **model_entry(path, self.dependencies))
+            about = model_entry(path, self.dependencies)
+            self.note("model", file=name, code=self.code, **about)
             return
         self.note("files", names=[name])
         if path == TRIALS:
             self.note("trials", file=name)
+
+    @cached_property
+    def code(self) -> str:
+        """The name of the kept package, which all models of a stage share."""
+        return self.journal.keep(Path(__file__).parent)
 
     def note(self, kind: str, **values: Any) -> None:
         self.journal.add(kind, **values)
