@@ -1,5 +1,6 @@
 """A connection to the tracking server."""
 
+import fcntl
 import logging
 import os
 from pathlib import Path
@@ -35,8 +36,13 @@ def set_up(data_base: Path) -> None:
     if data_base.exists():
         return
     draft = data_base.with_name(f"{data_base.name}.draft")
-    draft.unlink(missing_ok=True)
-    engine = create_engine(f"{SQLITE}{draft}")
-    _initialize_tables(engine)
-    engine.dispose()
-    draft.replace(data_base)
+    with draft.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if data_base.exists():  # another process was first
+            draft.unlink(missing_ok=True)
+            return
+        lock.truncate(0)  # of what a killed process left
+        engine = create_engine(f"{SQLITE}{draft}")
+        _initialize_tables(engine)
+        engine.dispose()
+        draft.replace(data_base)
