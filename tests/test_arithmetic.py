@@ -163,3 +163,16 @@ def test_a_remark_is_made_once_a_job(
         say_once("one")
         say_once("other")
     assert capsys.readouterr().err.split() == ["one", "other"] * 2
+
+
+def test_another_stage_reads_all_remarks_or_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, read_meanwhile = tmp_path / ".state/said", tmp_path / "read"
+    monkeypatch.setattr(console, "SAID", said)
+    say_once("one")
+    before = said.read_text()
+    read_meanwhile.hardlink_to(said)
+    say_once("other")
+    assert said.read_text() == f"{before}\nother"
+    assert read_meanwhile.read_text() == before

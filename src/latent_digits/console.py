@@ -64,7 +64,9 @@ def say_once(text: str) -> None:
         if text in before:
             return
         SAID.parent.mkdir(exist_ok=True)
-        SAID.write_text("\n".join([*before, text]), encoding="utf-8")
+        draft = SAID.with_name(f".said-{os.getpid()}")  # another stage may be reading
+        draft.write_text("\n".join([*before, text]), encoding="utf-8")
+        draft.replace(SAID)
     say(text)
 
 
