@@ -27,7 +27,7 @@ smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 	python tests/smoke.py
 
 ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db
+	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
 	python -m latent_digits.sync

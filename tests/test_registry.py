@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from latent_digits.addresses import sqlite_address
 from latent_digits.dataset import Dataset, save_dataset
 from latent_digits.provenance import digest
 from latent_digits.storage import write_csv
 from latent_digits.tracking import stage_run
 from latent_digits.weights import arrays_of, build, save_model
 from servers import model_server
+from toy import STRANGE
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
@@ -41,7 +43,7 @@ class Registry:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.address = f"sqlite:///{folder / 'mlflow.db'}"
+        self.address = sqlite_address(folder / "mlflow.db")
         (folder / "dvc.yaml").write_text(PIPELINE)
         self.networks: dict[str, Any] = {}
 
@@ -82,11 +84,15 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry with a champion of each model, which the tests add to."""
-    folder = tmp_path_factory.mktemp("registry")
+    """A registry with a champion of each model, which the tests add to.
+
+    MLflow cannot load a model out of a folder with %20 in its name.
+    """
+    folder = tmp_path_factory.mktemp("registry") / STRANGE.replace("%20", " ")
+    folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", sqlite_address(folder / "mlflow.db"))
         patch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
         patch.chdir(folder)
         registry = Registry(folder)

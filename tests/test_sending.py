@@ -115,18 +115,3 @@ def test_what_goes_wrong_otherwise_waits(
     assert [entry["kind"] for entry in journal.unsent()] == ["metrics"]
     sender.send(journal)
     assert not journal.unsent()
-
-
-def test_an_experiment_in_a_copy_logs_beside_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from latent_digits.addresses import home, tracking_uri, workspace
-
-    copy = tmp_path / ".dvc/tmp/exps/tmp123"
-    copy.mkdir(parents=True)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # as DVC sets it there
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert workspace() == copy
-    assert home() == tmp_path
-    assert tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"

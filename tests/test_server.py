@@ -3,21 +3,30 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
-from latent_digits import server
+from toy import STRANGE
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
 
 
-# MLflow's own queries use a loader strategy that SQLAlchemy deprecates.
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+@pytest.fixture
+def server() -> Any:
+    from latent_digits import server
+
+    return server
+
+
 def test_a_new_data_base_is_whole_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_base = tmp_path / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{data_base}")
     with monkeypatch.context() as killed:
-        killed.setattr(server, "_initialize_tables", interrupted)
+        killed.setattr(server, "SqlAlchemyStore", interrupted)
         with pytest.raises(KeyboardInterrupt):
             server.connect()
     assert not data_base.exists()
@@ -27,16 +36,19 @@ def test_a_new_data_base_is_whole_before_it_has_its_name(
 
 
 def test_a_new_data_base_is_set_up_once_by_whoever_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process would take the draft away, or replace what was logged already."""
-    begun: list[object] = []
+    begun: list[str] = []
 
-    def slowly(engine: object) -> None:
-        begun.append(engine)
-        time.sleep(0.3)
+    class Slow:
+        engine = create_engine("sqlite://")
 
-    monkeypatch.setattr(server, "_initialize_tables", slowly)
+        def __init__(self, address: str, artifacts: str):
+            begun.append(address)
+            time.sleep(0.3)
+
+    monkeypatch.setattr(server, "SqlAlchemyStore", Slow)
     threads = [threading.Thread(target=server.set_up, args=[tmp_path / "mlflow.db"]) for _ in "abc"]
     for thread in threads:
         thread.start()
@@ -46,5 +58,50 @@ def test_a_new_data_base_is_set_up_once_by_whoever_comes_first(
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
-def interrupted(engine: object) -> None:
+def test_the_folder_of_a_data_base_is_made(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///all/runs.db?timeout=60")
+    server.connect()
+    assert [path.name for path in tmp_path.rglob("*")] == ["all", "runs.db"]
+
+
+def test_a_moved_data_base_finds_its_artifacts_and_logs_beside_itself(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(server, "say", said.append)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    old, new = tmp_path / "old's", tmp_path / STRANGE
+    old.mkdir()
+
+    def connected(project: Path) -> Any:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.sqlite_address(project / "mlflow.db"))
+        return server.connect()
+
+    client = connected(old)
+    artifacts = server.artifacts_of(old / "mlflow.db")
+    experiment = client.create_experiment("one", artifacts.as_uri())
+    run_id = client.create_run(experiment).info.run_id
+    client.log_text(run_id, "written before", "before.txt")
+    connected(old)
+    assert not said
+    old.rename(new)
+    client = connected(new)
+    assert len(said) == 1
+    assert str(artifacts) in said[0]
+    beside = server.artifacts_of(new / "mlflow.db")
+    assert (beside / run_id / "artifacts/before.txt").read_text() == "written before"
+    assert client.get_run(run_id).info.artifact_uri == f"{beside.as_uri()}/{run_id}/artifacts"
+    another = client.create_run(experiment).info.run_id
+    client.log_text(another, "written after", "after.txt")
+    assert (beside / another / "artifacts/after.txt").read_text() == "written after"
+    connected(new)
+    assert len(said) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [STRANGE]
+
+
+def interrupted(*arguments: str) -> None:
     raise KeyboardInterrupt

@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 
 def workspace() -> Path:
@@ -17,9 +19,40 @@ def home() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
+def asked() -> str:
+    """The tracking server that the user names, else a SQLite file beside the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def data_base() -> Path | None:
+    """The SQLite file that is the tracking server, relative to the project; None for any other."""
+    scheme, _, rest = asked().partition(":///")
+    if scheme.partition("+")[0] != "sqlite":
+        return None
+    return (home() / unquote(rest.partition("?")[0])).resolve()
+
+
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file beside the project, by absolute address."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+    """The tracking server's address for MLflow, which does not depend on the process's folder."""
+    file = data_base()
+    if file is None:
+        return asked()
+    _, mark, options = asked().partition("?")
+    return f"{sqlite_address(file)}{mark}{options}"
+
+
+def sqlite_address(file: Path) -> str:
+    """A SQLite file's address, whatever its folders are called.
+
+    Slashes are quoted as well: MLflow makes a folder of what stands before the last of them, and
+    does not unquote its name.
+    """
+    return f"sqlite:///{quote(str(file), safe='')}"
+
+
+def place() -> str:
+    """Where runs are logged, for a person to read: without password and options."""
+    return str(data_base() or without_secrets(asked()).partition("?")[0])
 
 
 def journals() -> Path:
@@ -38,4 +71,9 @@ def only_one(name: str) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What went wrong, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {without_secrets(' '.join(str(error).split()))[:300]}"
+
+
+def without_secrets(text: str) -> str:
+    """The text without the user and the password of any address in it."""
+    return re.sub(r"//\S*@", "//", text)

@@ -16,10 +16,9 @@ from pathlib import Path
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
-from latent_digits.addresses import one_line, tracking_uri, workspace
+from latent_digits.addresses import one_line, place, workspace
 from latent_digits.console import UserError, run_stage
 from latent_digits.provenance import Digests, digest
 from latent_digits.registry import champion_of
@@ -75,7 +74,7 @@ class Lineage:
         found = self.client.search_runs(experiments, query, max_results=1)
         if not found:
             raise UserError(
-                f"no run at {tracking_uri()} wrote {name} as it is now (md5 {md5}). Was it made "
+                f"no run at {place()} wrote {name} as it is now (md5 {md5}). Was it made "
                 "elsewhere, or changed by hand? `make sync` sends runs that wait."
             )
         return found[0]
@@ -150,8 +149,10 @@ def main() -> None:
         if not arguments.verify:
             return
         faults = sorted({fault for run in runs for fault in lineage.faults(run)})
-    except MlflowException as error:
-        raise UserError(f"{tracking_uri()} cannot say: {one_line(error)}.") from None
+    except UserError:
+        raise
+    except Exception as error:  # MLflow's, its data base's, its HTTP client's
+        raise UserError(f"{place()} cannot say: {one_line(error)}.") from None
     print("\n".join([*faults, f"verified: {len(faults)} do not match"]))
     sys.exit(bool(faults))
 

@@ -50,7 +50,7 @@ def new_version(
         run_id=run_id,
         python_model=str(code / "served.py"),
         code_paths=[str(code)],
-        artifacts={"weights": str(weights)},
+        artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
         signature=signature(facts["outputs"]),
         input_example=np.array(facts["example"], dtype=np.uint8),
         pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],

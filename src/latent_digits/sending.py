@@ -16,7 +16,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
-from latent_digits.addresses import home, journals, one_line, only_one, tracking_uri
+from latent_digits.addresses import data_base, journals, one_line, only_one
 from latent_digits.console import say
 from latent_digits.design import Design
 from latent_digits.journal import Entry, Journal, left_behind
@@ -25,7 +25,7 @@ from latent_digits.page import page
 from latent_digits.provenance import digest_of, flatten
 from latent_digits.records import killed_entry
 from latent_digits.registry import register
-from latent_digits.server import connect
+from latent_digits.server import artifacts_of, connect
 from latent_digits.storage import read_json
 
 EXPERIMENT = "latent-digits"
@@ -51,8 +51,8 @@ class Sender:
         """The id of an experiment; artifacts of a local data base lie beside it."""
         if found := self.client.get_experiment_by_name(name):
             return found.experiment_id
-        local = tracking_uri().startswith("sqlite:")
-        location = (home() / "mlartifacts").as_uri() if local else None
+        file = data_base()
+        location = artifacts_of(file).as_uri() if file else None
         return self.client.create_experiment(name, location, OPENS_AS_TABLE)
 
     def send_left_behind(self) -> None:

@@ -3,16 +3,25 @@
 import fcntl
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.store.db.utils import _initialize_tables
-from sqlalchemy import create_engine
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from latent_digits.addresses import tracking_uri
+from latent_digits.addresses import data_base, sqlite_address, tracking_uri
+from latent_digits.console import say
 
-SQLITE = "sqlite:///"
+ADDRESSES = (  # the tables and columns in which MLflow keeps where artifacts are
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 def connect() -> MlflowClient:
@@ -22,27 +31,56 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for talkative in ("mlflow", "urllib3.connectionpool"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    uri = tracking_uri()
-    if uri.startswith(SQLITE):
-        set_up(Path(uri.removeprefix(SQLITE)))
-    mlflow.set_tracking_uri(uri)
-    return MlflowClient()
+    file = data_base()
+    if file:
+        set_up(file)
+    mlflow.set_tracking_uri(tracking_uri())
+    client = MlflowClient()
+    if file:
+        bring_along(file)
+    return client
 
 
-def set_up(data_base: Path) -> None:
+def set_up(file: Path) -> None:
     """Give a new SQLite file its tables before its name: a kill would leave it with half of them,
     and MLflow would refuse it from then on.
     """
-    if data_base.exists():
+    if file.exists():
         return
-    draft = data_base.with_name(f"{data_base.name}.draft")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.draft")
     with draft.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if data_base.exists():  # another process was first
+        if file.exists():  # another process was first
             draft.unlink(missing_ok=True)
             return
         lock.truncate(0)  # of what a killed process left
-        engine = create_engine(f"{SQLITE}{draft}")
-        _initialize_tables(engine)
-        engine.dispose()
-        draft.replace(data_base)
+        SqlAlchemyStore(sqlite_address(draft), artifacts_of(file).as_uri()).engine.dispose()
+        draft.replace(file)
+
+
+def artifacts_of(file: Path) -> Path:
+    """The folder of the artifacts that belong to a data base: beside it."""
+    return file.with_name("mlartifacts")
+
+
+def bring_along(file: Path) -> None:
+    """Tell a data base that was moved together with its artifacts where they are now.
+
+    MLflow keeps absolute addresses, and would go on writing to the old place.
+    """
+    here = artifacts_of(file)
+    with closing(sqlite3.connect(file, timeout=20)) as connection, connection:
+        query = "SELECT DISTINCT artifact_location FROM experiments"
+        for (address,) in connection.execute(query).fetchall():
+            before = Path(unquote(urlsplit(address).path))
+            left_there = before.exists() and not here.exists()
+            if before.name != here.name or before == here or left_there:
+                continue
+            for table, column in ADDRESSES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608
+                    f" WHERE substr({column} || '/', 1, ?) = ?",
+                    (here.as_uri(), len(address) + 1, len(address) + 1, f"{address}/"),
+                )
+            say(f"mlflow: {file} was moved; its artifacts were in {before} and now are in {here}.")

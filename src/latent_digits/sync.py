@@ -1,8 +1,6 @@
 """Send what waits for a tracking server, and see that it knows the present state: `make sync`."""
 
-from mlflow.exceptions import MlflowException
-
-from latent_digits.addresses import journals, one_line, tracking_uri, workspace
+from latent_digits.addresses import journals, one_line, place, workspace
 from latent_digits.console import UserError, run_stage, say
 from latent_digits.journal import Journal, begin_journal
 from latent_digits.provenance import Study, read_study
@@ -20,12 +18,14 @@ def main() -> None:
             journal = complete(study)
             sender.send(journal)
             journal.remove()
-    except (MlflowException, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # MLflow's, its data base's, its HTTP client's
         raise UserError(
-            f"{tracking_uri()} does not take it ({one_line(error)}); nothing is lost, the rest "
+            f"{place()} does not take it ({one_line(error)}); nothing is lost, the rest "
             f"waits in {journals()}."
         ) from None
-    say(f"mlflow: {tracking_uri()} has everything.")
+    say(f"mlflow: {place()} has everything.")
 
 
 def complete(study: Study) -> Journal:

@@ -21,6 +21,7 @@ from typing import IO
 import torch
 from dvc.repo import Repo
 
+from latent_digits.addresses import sqlite_address
 from latent_digits.commands.differences import differences
 from latent_digits.console import UserError, duration, run_stage, say
 from latent_digits.fingerprint import fingerprint
@@ -205,7 +206,7 @@ def environment(folder: Path) -> dict[str, str]:
     return inherited | {
         "PYTHONPATH": str(folder / "src"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "MLFLOW_TRACKING_URI": sqlite_address(folder / "mlflow.db"),
     }
 
 
