@@ -1,5 +1,7 @@
 """Real servers on loopback, as processes that a test may kill."""
 
+import base64
+import http.server
 import os
 import signal
 import socket
@@ -89,6 +91,27 @@ class Server:
         """As `kill -9` does, its children too."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+class Guarded(http.server.BaseHTTPRequestHandler):
+    """A tracking server without experiments, whose API answers `user` with `secret` alone.
+
+    That it is in good health it tells everybody.
+    """
+
+    def do_GET(self) -> None:
+        expected = f"Basic {base64.b64encode(b'user:secret').decode()}"
+        may = self.path == "/health" or self.headers["Authorization"] == expected
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.send_response(200 if may else 403)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing on the terminal."""
 
 
 class TrackingServer(Server):

@@ -71,9 +71,11 @@ def only_one(name: str) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """What went wrong, on one line."""
-    return f"{type(error).__name__}: {without_secrets(' '.join(str(error).split()))[:300]}"
+    return f"{type(error).__name__}: {' '.join(without_secrets(str(error)).split())[:300]}"
 
 
 def without_secrets(text: str) -> str:
     """The text without the user and the password of any address in it."""
+    for ours in re.findall("//(.*@)", asked()):  # which may hold a space
+        text = text.replace(ours, "")
     return re.sub(r"//\S*@", "//", text)

@@ -8,15 +8,13 @@ Nothing here returns a value that a stage could write, so no output depends on t
 
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from latent_digits.addresses import journals, one_line, tracking_uri, workspace
+from latent_digits.addresses import journals, one_line, place, workspace
 from latent_digits.arithmetic import remarks
 from latent_digits.console import UserError, say, say_once
 from latent_digits.journal import begin_journal
@@ -44,7 +42,9 @@ class StageRun:
             say_once(remark)
         self.study = read_study(workspace())
         settings = self.study.params.get("tracking", {})
-        self.warned = not server_answers(settings.get("required", False))
+        if settings.get("required", False):
+            require_server()
+        self.warned = False
         self.dependencies = self.study.digests(self.study.dependencies(stage))
         about = stage_entry(self.study, stage, parameters, self.dependencies)
         self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
@@ -126,7 +126,7 @@ class StageRun:
                     self.journal.remove()
             except Exception as error:
                 if not self.warned:
-                    say(f"mlflow: {one_line(error)}; {LATER}")
+                    say(f"mlflow: {place()} does not take it ({one_line(error)}); {LATER}")
                 self.warned = True
                 if not last:
                     self.ended.wait(RETRY_SECONDS)
@@ -169,24 +169,17 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
     run.end("FINISHED")
 
 
-def server_answers(required: bool) -> bool:
-    """Whether the tracking server is there; if not, that is said before any epoch is spent.
+def require_server() -> None:
+    """Raise UserError unless the tracking server answers as the runs will ask it.
 
-    Raises UserError where the parameter `tracking.required` asks to stop then.
+    MLflow itself asks, since it has its own ways to find passwords, tokens and certificates.
     """
-    address = tracking_uri()
-    if not address.startswith(("http://", "https://")):
-        return True
     try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return True  # an answer, if only that one must log in
-    except OSError as error:
-        missing = f"mlflow: {address} does not answer ({one_line(error)})"
-        if required:
-            raise UserError(
-                f"{missing}; start it, or set tracking.required: false in params.yaml."
-            ) from None
-        say(f"{missing}; {LATER}")
-        return False
-    return True
+        from latent_digits.server import connect  # imports MLflow
+
+        connect().search_experiments(max_results=1)
+    except Exception as error:
+        raise UserError(
+            f"mlflow: {place()} does not answer ({one_line(error)}); start it, or set "
+            "tracking.required: false in params.yaml."
+        ) from None
