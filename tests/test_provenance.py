@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from latent_digits import provenance
+from latent_digits.commands import verify
 from latent_digits.console import UserError
 from latent_digits.provenance import digest, locked, read_study
 from smoke import PROJECT
@@ -96,6 +98,25 @@ def test_a_tree_is_dirty_by_anything_but_outputs(tmp_path: Path) -> None:
     assert read_study(project).commit == (commit, False)
     (project / "code.txt").write_text("version 2")
     assert read_study(project).commit == (commit, True)
+
+
+def test_what_git_refuses_is_said_and_not_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(provenance, "say_once", said.append)
+    project = toy_project(tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    assert read_study(project).commit == ("", True)  # no commit yet
+    assert not said
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert read_study(project).commit == ("", True)
+    (line,) = said
+    assert f"git cannot read {project} (fatal: detected dubious ownership" in line
+    assert "logged without a commit" in line
+    refused, instead, *_ = verify.compared_with(read_study(project), [])
+    assert "dubious ownership" in refused
+    assert "compared with the dvc.lock that lies here" in instead
 
 
 def test_another_folder_is_a_sentence(tmp_path: Path) -> None:

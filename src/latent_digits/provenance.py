@@ -6,6 +6,8 @@ stage writes, and the parameters, as `dvc.yaml` names them. It is known before a
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from latent_digits import yaml_files
-from latent_digits.console import UserError
+import yaml
+
+from latent_digits.console import UserError, say_once
 
 Digests = dict[str, str]  # md5 by path, as in dvc.lock
 
@@ -74,11 +77,16 @@ class Study:
     def commit(self) -> tuple[str, bool]:
         """The commit, and whether anything but outputs and `dvc.lock` differs from it.
 
-        (These change while stages run.) Nothing and False outside of git.
+        (These change while stages run.) Nothing and False outside of git; nothing and True where
+        git refuses to say.
         """
-        commit = git(self.folder, "rev-parse", "HEAD")
         apart = [f":(exclude){path}" for path in (*self.makers, "dvc.lock")]
-        return commit, bool(commit and git(self.folder, "status", "--porcelain", "--", ".", *apart))
+        try:
+            commit = git(self.folder, "rev-parse", "--quiet", "--verify", "HEAD")
+            return commit, bool(git(self.folder, "status", "--porcelain", "--", ".", *apart))
+        except UserError as error:
+            say_once(f"{error} Until then runs are logged without a commit.")
+            return "", True
 
     def made(self, just_made: Mapping[str, Digests]) -> dict[str, Digests]:
         """The outputs of each stage that is done in this state, by `dvc.lock`.
@@ -146,12 +154,20 @@ def md5(content: bytes) -> str:
 
 
 def git(folder: Path, *arguments: str) -> str:
+    """What git prints; nothing where it finds nothing, outside of a repository for one.
+
+    Raises UserError when it refuses, as it does in a folder of another user.
+    """
+    command, plain = ["git", *arguments], os.environ | {"LC_ALL": "C"}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+            command, cwd=folder, env=plain, capture_output=True, text=True, check=False
         )
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return ""
+    if done.returncode > 1 and "not a git repository" not in done.stderr:
+        reason = " ".join(done.stderr.split())
+        raise UserError(f"git cannot read {folder} ({reason}); mend this as git says.")
     return done.stdout.strip()
 
 

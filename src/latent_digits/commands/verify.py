@@ -77,10 +77,14 @@ def stages_of(study: Study, arguments: list[str]) -> list[str]:
 
 def compared_with(study: Study, chosen: list[str]) -> Iterator[str]:
     """What is verified against what, where that is not simply this commit."""
-    commit = git(study.folder, "rev-parse", "--short", "HEAD")
-    changed = git(study.folder, "status", "--porcelain").splitlines()
+    try:
+        commit = git(study.folder, "rev-parse", "--quiet", "--verify", "--short", "HEAD")
+        changed = git(study.folder, "status", "--porcelain").splitlines()
+    except UserError as error:
+        commit, changed = "", []
+        yield f"{error}"
     if not commit:
-        yield "this folder is under no git; compared with the dvc.lock that lies here."
+        yield "no commit is known here; compared with the dvc.lock that lies here."
     elif changed:
         names = ", ".join(line.split()[-1] for line in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
