@@ -7,7 +7,6 @@ stage writes, and the parameters, as `dvc.yaml` names them. It is known before a
 import hashlib
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from latent_digits import yaml_files
 from latent_digits.console import UserError, say_once
 
 Digests = dict[str, str]  # md5 by path, as in dvc.lock
