@@ -34,7 +34,7 @@ READ_BY_TRACKING = {
 }
 READ_BY_SENDING = {"note", "page", "registry", "server"}
 READ_MLFLOW = {"lineage", "sync", "served"}  # MLflow runs the last
-WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine"} | READ_MLFLOW
+WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine", "lineage", "served"}
 COMMANDS = {"mending"} | READ_MLFLOW
 OBSERVERS = {"params", "console", "tracking"} | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
 

@@ -86,6 +86,7 @@ def test_a_moved_data_base_finds_its_artifacts_and_logs_beside_itself(
     experiment = client.create_experiment("one", artifacts.as_uri())
     run_id = client.create_run(experiment).info.run_id
     client.log_text(run_id, "written before", "before.txt")
+    client.create_experiment("elsewhere", "s3://bucket/mlartifacts")
     connected(old)
     assert not said
     old.rename(new)
@@ -100,6 +101,8 @@ def test_a_moved_data_base_finds_its_artifacts_and_logs_beside_itself(
     assert (beside / another / "artifacts/after.txt").read_text() == "written after"
     connected(new)
     assert len(said) == 1
+    elsewhere = client.get_experiment_by_name("elsewhere")
+    assert elsewhere.artifact_location == "s3://bucket/mlartifacts"
     assert [path.name for path in tmp_path.iterdir()] == [STRANGE]
 
 

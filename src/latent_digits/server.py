@@ -71,11 +71,11 @@ def bring_along(file: Path) -> None:
     """
     here = artifacts_of(file)
     with closing(sqlite3.connect(file, timeout=20)) as connection, connection:
-        query = "SELECT DISTINCT artifact_location FROM experiments"
-        for (address,) in connection.execute(query).fetchall():
+        query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?"
+        for (address,) in connection.execute(query, [f"file:%/{here.name}"]).fetchall():
             before = Path(unquote(urlsplit(address).path))
             left_there = before.exists() and not here.exists()
-            if before.name != here.name or before == here or left_there:
+            if before == here or left_there:
                 continue
             for table, column in ADDRESSES:
                 connection.execute(
