@@ -65,6 +65,7 @@ ifneq ($(shell cat $(BIN)/ready 2>/dev/null),$(CURDIR))
 .PHONY: $(BIN)/ready
 endif
 $(BIN)/ready: requirements.lock src/latent_digits_start.py
+	@test "$$(uname)" = Linux || { echo "latent-digits runs on Linux only, and this is $$(uname); use a machine, a virtual machine or a container with Linux." >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is " + sys.version)'
 	test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" || rm -rf .venv
 	$(PYTHON) -m venv .venv

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dask import config
 
@@ -38,6 +41,55 @@ def test_the_work_of_a_worker_that_dies_is_done_again(tmp_path: Path) -> None:
         shared = crew.share([1, 2, 3])
         calls = {"a": (dying, tmp_path / "marker", shared), "b": (sums, shared)}
         assert dict(crew.run(calls, ignore)) == {"a": [1, 2, 3], "b": 6}
+
+
+@pytest.mark.parametrize("kills", [1, 100])
+def test_a_worker_killed_while_it_starts_is_started_again(
+    kills: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = threading.Event()
+    killer = threading.Thread(target=kill_workers, args=(kills, ended))
+    killer.start()
+    try:
+        with workers(1) as crew:
+            assert dict(crew.run({"a": (double, 1)}, ignore)) == {"a": 2}
+            assert kills == 1
+    except UserError as error:
+        assert str(error).startswith("no 1 workers could be started: one ended in each of 3 att")
+        assert kills > 1
+    finally:
+        ended.set()
+        killer.join()
+    assert capsys.readouterr().err.count("a worker did not start (") == min(kills, 3)
+
+
+def kill_workers(most: int, ended: threading.Event) -> None:
+    """Kill so many children of this process's fork server, as soon as they are there."""
+    killed: set[int] = set()
+    while len(killed) < most and not ended.wait(0.01):
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.ppid() != os.getpid() and process.pid not in killed:
+                    process.kill()
+                    killed.add(process.pid)
+                    break
+
+
+def test_workers_start_where_the_path_of_temporary_files_is_long(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from latent_digits.workers import workers\n"
+        "if __name__ == '__main__':\n"
+        "    with workers(1) as crew:\n"
+        "        print(len(crew.addresses()))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Nothing here returns a value that a stage could write, so no output depends on t
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from latent_digits.starting import interruptible, leave
+
 TERMINAL = Console(stderr=True, highlight=False)
 SAID = Path(".state/said")
 
@@ -25,18 +28,19 @@ class UserError(Exception):
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run `main`; a UserError or Ctrl-C ends the process with a sentence, not a traceback."""
+    """Run `main`; a UserError, Ctrl-C or SIGTERM ends the process with a sentence, no traceback."""
     # On Ctrl-C Dask would report each worker that it loses, which is what was asked for.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        require_own_code()
-        main()
+        with interruptible():
+            require_own_code()
+            main()
     except UserError as error:
         say(f"error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("interrupted: the same command goes on after the last finished epochs and trials.")
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        # Not sys.exit: it waits for what could not be closed, such as workers that only start.
+        leave(*(error.args or (signal.SIGINT,)))
 
 
 def require_own_code() -> None:

@@ -10,15 +10,19 @@ import logging
 import os
 import platform
 import queue
+import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import chain, count
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ from distributed.utils import get_mp_context
 from latent_digits import arithmetic
 from latent_digits.console import UserError, say
 from latent_digits.ranks import Meeting, RankLostError, Spread, run_rank
+from latent_digits.starting import SIGNALS
 
 SETTINGS = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -50,8 +55,12 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "MALLOC_TOP_PAD_": "67108864",
 }
+# Semaphores of a stage that ends at once: they are removed, and need no warning.
+WARNINGS, UNCLOSED = "PYTHONWARNINGS", "ignore:resource_tracker"
 LOOK_IN = 2.0  # seconds without a word from any rank before a look whether all live
 WAIT_FOR_WORKERS = 60  # seconds
+STARTS = 3  # of this machine's workers
+LONGEST_SOCKET = 107  # bytes of a Unix socket's path, on Linux
 ONE_AT_A_TIME = threading.Lock()  # torch's random state belongs to the process, not to a thread
 Call = tuple[Any, ...]  # a function and its arguments, without the last one: `report`
 
@@ -340,17 +349,37 @@ def workers(count: int) -> Iterator[Workers]:
                 yield Workers(client)
             return
         fork_from_one_import()
-        with (
-            LocalCluster(
+        # In a thread of its own, where no signal leaves half of Dask started and the rest waiting.
+        cluster, client = ThreadPoolExecutor(1).submit(local_cluster, count).result()
+        with cluster, client:
+            yield Workers(client)
+
+
+def local_cluster(count: int) -> tuple[LocalCluster, Client]:
+    """This machine's workers. Raises UserError when one ends in each of several starts."""
+    for _ in range(STARTS):
+        try:
+            cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 memory_limit=0,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield Workers(client)
+            )
+            return cluster, Client(cluster)
+        except RuntimeError as error:
+            say(f"a worker did not start ({innermost(error)}).")
+    raise UserError(
+        f"no {count} workers could be started: one ended in each of {STARTS} attempts. Memory is "
+        "the usual reason: free some, and the same command goes on."
+    )
+
+
+def innermost(error: BaseException) -> str:
+    """Why, at the bottom of what each of Dask's layers has made of it."""
+    while error.__cause__:
+        error = error.__cause__
+    return " ".join(str(error).split())
 
 
 def foreign_scheduler() -> str | None:
@@ -372,14 +401,38 @@ def connected(address: str) -> Client:
     return client
 
 
-def tunables() -> Iterator[str]:
-    """The user's own settings of the C library, and ours."""
-    ours = ALLOCATOR[TUNABLES]
-    yield from (one for one in os.environ.get(TUNABLES, "").split(":") if one not in ("", ours))
-    yield ours
+def with_ours(variable: str, separator: str, ours: str) -> str:
+    """A variable's value: the user's own settings, and ours."""
+    found = os.environ.get(variable, "").split(separator)
+    return separator.join([*(one for one in found if one not in ("", ours)), ours])
 
 
 def fork_from_one_import() -> None:
-    """Let workers be forks of a process that has imported torch, the slowest part, once."""
-    os.environ.update(ALLOCATOR | {TUNABLES: ":".join(tunables())})
+    """Let workers be forks of a process that has imported torch, the slowest part, once.
+
+    Signals that a terminal or a cluster sends to all processes are for the stage, with which its
+    workers end: they never see them.
+    """
+    os.environ.update(ALLOCATOR)
+    os.environ[TUNABLES] = with_ours(TUNABLES, ":", ALLOCATOR[TUNABLES])
+    os.environ[WARNINGS] = with_ours(WARNINGS, ",", UNCLOSED)
     get_mp_context().set_forkserver_preload(["latent_digits.training"])
+    resource_tracker.ensure_running()  # else started by the next, and it unblocks signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        with short_paths():
+            forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def short_paths() -> Iterator[None]:
+    """Within the block, a temporary folder whose path leaves room for those of sockets in it."""
+    before = tempfile.gettempdir()
+    if len(os.fsencode(before)) > LONGEST_SOCKET - len("/pymp-01234567/listener-01234567"):
+        tempfile.tempdir = "/tmp"  # noqa: S108  (multiprocessing makes a folder of its own there)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
