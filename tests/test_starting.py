@@ -103,6 +103,25 @@ def test_a_signal_ends_a_stage_in_one_sentence(
         assert not is_group(process.pid)
 
 
+def test_a_signal_within_an_import_leaves_no_lock(tmp_path: Path) -> None:
+    """Python's own import would hold it for ever, and the thread that closes all would wait."""
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "slow.py").write_text("import time; time.sleep(1); print('imported', flush=True)\n")
+    (tmp_path / "stages/stage.py").write_text(
+        "import os, signal, sys, threading\n"
+        "from latent_digits.console import run_stage\n"
+        "sys.path.append('.')\n"
+        "def main():\n"
+        "    kill = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))\n"
+        "    kill.start()\n"
+        "    import slow\n"
+        "    for _ in range(20): __import__('time').sleep(0.1)\n"
+        "run_stage(main)\n"
+    )
+    done = run(tmp_path, "stages/stage.py", PYTHONPATH=str(PROJECT / "src"))
+    assert (done.returncode, done.stdout) == (130, f"imported\n{INTERRUPTED}\n")
+
+
 def is_group(leader: int) -> bool:
     """Whether any process of this group lives, a second after its leader's end."""
     time.sleep(1)

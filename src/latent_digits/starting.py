@@ -13,10 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from traceback import walk_stack
+from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it kills
 INTERRUPTED = "interrupted: the same command goes on after the last finished epochs and trials."
+MOMENT = 0.05  # seconds
 
 
 def start() -> None:
@@ -53,10 +56,24 @@ def leave(number: int, frame: object = None) -> None:
     os._exit(128 + number)
 
 
-def interrupt(number: int, frame: object) -> None:
-    """Raise KeyboardInterrupt, so that what is open is closed; a second signal does not wait."""
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, so that what is open is closed; a second signal does not wait.
+
+    Within an import it would leave a lock that all other imports wait for, and in a `__del__` be
+    dropped: there, a moment later.
+    """
+    if any(is_deaf(one) for one, _ in walk_stack(frame)):
+        signal.signal(signal.SIGALRM, lambda _, later: interrupt(number, later))
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+        return
     on_signal(leave)
     raise KeyboardInterrupt(number)
+
+
+def is_deaf(frame: FrameType) -> bool:
+    """Whether an exception that is raised below this frame does harm, or is lost."""
+    code = frame.f_code
+    return code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__"
 
 
 @contextmanager
