@@ -148,10 +148,10 @@ def test_a_worker_of_other_arithmetic_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_settings_of_the_c_library_are_kept_beside_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = workers.ALLOCATOR[workers.TUNABLES]
     monkeypatch.setenv(workers.TUNABLES, "glibc.malloc.check=0")
-    found = ":".join(workers.tunables())
+    found = workers.with_ours(workers.TUNABLES, ":", ours)
     assert found == f"glibc.malloc.check=0:{ours}"
     monkeypatch.setenv(workers.TUNABLES, found)
-    assert ":".join(workers.tunables()) == found
+    assert workers.with_ours(workers.TUNABLES, ":", ours) == found
 
 
 def test_a_remark_is_made_once_a_job(
