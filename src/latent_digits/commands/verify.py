@@ -169,14 +169,14 @@ class Copy:
 
     def repro(self, stage: str) -> None:
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
-        env = environment(self.folder)
-        # What it prints goes beside ours, on the error stream: the table alone is the output.
-        # Should it outlive us, it keeps our lock.
-        keep = (self.lock.fileno(),)
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, stdout=2, pass_fds=keep, check=False
-        )
-        if done.returncode:
+        env, keep = environment(self.folder), (self.lock.fileno(),)
+        # What it prints goes beside ours, on the error stream: the table alone is the output. On
+        # Ctrl-C, which it gets too, it ends after us, and keeps our lock until then.
+        with subprocess.Popen(
+            command, cwd=self.folder, env=env, stdout=2, pass_fds=keep
+        ) as process:
+            failed = process.wait()
+        if failed:
             raise UserError(
                 f"{stage} failed in {self.place}, as its lines above say; once that is mended, the "
                 "same command goes on from there."
