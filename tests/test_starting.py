@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,14 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(autouse=True)
+def foreground() -> Iterator[None]:
+    """What these tests start heeds Ctrl-C, even where they run in the background themselves."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_another_system_is_refused_in_a_sentence(
     project: Path, tmp_path: Path, command: tuple[str, ...]
@@ -54,7 +63,8 @@ def test_another_system_is_refused_in_a_sentence(
 
 
 def test_make_refuses_another_system_first(tmp_path: Path) -> None:
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    (tmp_path / "src").mkdir()
+    for name in ("Makefile", "requirements.lock", "src/latent_digits_start.py"):
         shutil.copy(PROJECT / name, tmp_path / name)
     uname = tmp_path / "bin/uname"
     uname.parent.mkdir()
