@@ -245,8 +245,9 @@ def page(results: dict[str, Any]) -> str:
     lines += ["", "This project against", "", "| | " + " | ".join(KINDS.values()) + " |"]
     lines.append("| --- |" + " ---: |" * len(KINDS))
     for way in list(WAYS)[:-1]:
+        form = ".2f" if way == HOST_VECTORS else ".1f"
         cells = [
-            f"{spread(ratios(all_rounds[kind], way), '.1f')} ×" if way in ways_of(kind) else "–"
+            f"{spread(ratios(all_rounds[kind], way), form)} ×" if way in ways_of(kind) else "–"
             for kind in KINDS
         ]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
