@@ -27,6 +27,7 @@ smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 	python tests/smoke.py
 
 ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
+	@case "$(CURDIR)" in *%*) echo "MLflow's server does not start from an environment with % in its path; rename $(CURDIR), its runs come along." >&2; exit 1;; esac
 	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away

@@ -106,5 +106,17 @@ def test_a_moved_data_base_finds_its_artifacts_and_logs_beside_itself(
     assert [path.name for path in tmp_path.iterdir()] == [STRANGE]
 
 
+def test_an_environment_with_a_percent_sign_in_its_path_logs(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(server.package_folder())
+    (tmp_path / "My%20Project").mkdir()
+    (tmp_path / "My%20Project/mlflow").symlink_to(installed)
+    folder = str(tmp_path / "My%20Project/mlflow")
+    monkeypatch.setattr(server, "package_folder", lambda: folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new.db'}")
+    assert server.connect().search_experiments()
+
+
 def interrupted(*arguments: str) -> None:
     raise KeyboardInterrupt

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.store.db import utils
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from latent_digits.addresses import data_base, sqlite_address, tracking_uri
@@ -22,6 +23,9 @@ ADDRESSES = (  # the tables and columns in which MLflow keeps where artifacts ar
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
+package_folder = utils._get_package_dir
+# MLflow hands its own folder to a reader of configuration, to which % means a variable.
+utils._get_package_dir = lambda: package_folder().replace("%", "%%")
 
 
 def connect() -> MlflowClient:
