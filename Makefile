@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro verify test smoke ui sync bench growth check format lock
+.PHONY: help repro verify test smoke ui sync ablation bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
 
 sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
 	python -m latent_digits.sync
+
+ablation: $(BIN)/ready  ## what initial weights, warm-up and averaging are worth: reports/ablation.json
+	dvc repro --quiet prepare
+	python -m latent_digits.commands.ablation
 
 bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python -r benchmarks/requirements.lock

@@ -21,12 +21,13 @@ def main() -> None:
         read_json(Path("reports/metrics.json")),
         read_json(Path("reports/design.json")),
     )
+    ablation = read_json(Path("reports/ablation.json"))
     trials = read_csv(Path("reports/trials.csv"))
     histories = {name: read_csv(Path(f"reports/histories/{name}.csv")) for name in MODELS}
 
     with stage_run("plot", {"plot": params.model_dump()}) as run:
         draw_figures(FIGURES, arrays, histories, trials, params.dpi, params.max_points)
-        write_text(REPORT, render_report(metrics, design, trials, histories))
+        write_text(REPORT, render_report(metrics, design, trials, histories, ablation))
         run.files(FIGURES, REPORT)
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from latent_digits import training
+from latent_digits.initial import initialised
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import reconstruction
 from latent_digits.replay import EAGER_STEPS, Replayed, recorded
-from latent_digits.training import Pairs, Recipe, fit, seeded
+from latent_digits.training import Pairs, Recipe, fit
 
 
 def history(monkeypatch: pytest.MonkeyPatch, device: str, record: Callable | None) -> list:
@@ -23,7 +24,7 @@ def history(monkeypatch: pytest.MonkeyPatch, device: str, record: Callable | Non
             self.take = Replayed(self.learn, self.batch_size, images.device, record)
 
         monkeypatch.setattr(training.Steps, "__init__", replaying)
-    model = seeded(0, lambda: Autoencoder(4, dropout=0.0))
+    model = initialised(0, lambda: Autoencoder(4, dropout=0.0), 0.5)
     pairs = Pairs(images, images)
     return fit(model, reconstruction, pairs, pairs, Recipe("adam", 1e-2, 32, 2, 2), seed=1)
 

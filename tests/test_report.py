@@ -49,6 +49,8 @@ def test_every_compared_number_is_one_of_the_metrics() -> None:
 
 def test_the_committed_report_is_that_of_the_committed_numbers() -> None:
     histories = {name: read_csv(REPORTS / f"histories/{name}.csv") for name in MODELS}
-    metrics, design = (read_json(REPORTS / name) for name in ("metrics.json", "design.json"))
-    text = render_report(metrics, design, read_csv(REPORTS / "trials.csv"), histories)
+    names = "metrics.json", "design.json", "ablation.json"
+    metrics, design, ablation = (read_json(REPORTS / name) for name in names)
+    trials = read_csv(REPORTS / "trials.csv")
+    text = render_report(metrics, design, trials, histories, ablation)
     assert text == Path(REPORTS / "report.md").read_text()

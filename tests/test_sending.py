@@ -12,11 +12,11 @@ from toy import toy_project
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
 TRIALS = """\
-trial,generation,state,val_mse,epochs,latent_dim,optimizer,lr,batch_size,dropout,val_mse_1,val_mse_2
-0,0,complete,0.06,2,33,adam,0.00541,128,0.00119,0.08,0.06
-1,0,pruned,0.09,1,3,sgd,1e-05,64,0.5,0.09,
-2,1,collapsed,0.2,2,4,sgd,1e-05,64,0.5,0.3,0.2
-3,1,failed,,0,5,adam,0.01,64,0.0,,
+trial,generation,state,val_mse,epochs,live_units,latent_dim,optimizer,lr,batch_size,dropout,val_mse_1,val_mse_2
+0,0,complete,0.06,2,48,33,adam,0.00541,128,0.00119,0.08,0.06
+1,0,pruned,0.09,1,57,3,sgd,1e-05,64,0.5,0.09,
+2,1,collapsed,0.2,2,0,4,sgd,1e-05,64,0.5,0.3,0.2
+3,1,failed,,0,,5,adam,0.01,64,0.0,,
 """
 
 
@@ -68,6 +68,8 @@ def test_a_trial_has_its_design_its_value_an_epoch_and_its_state(
     }
     curve = sender.client.get_metric_history(trials["trial 0"].info.run_id, "val_mse")
     assert [(point.step, point.value) for point in curve] == [(1, 0.08), (2, 0.06)]
+    live = {name: run.data.metrics.get("live_units") for name, run in trials.items()}
+    assert live == {"trial 0": 48, "trial 1": 57, "trial 2": 0, "trial 3": None}
 
 
 def test_sent_again_from_the_start_nothing_is_there_twice(

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from latent_digits import trainings
 from latent_digits.corruption import Noise
 from latent_digits.digits import Digits, constant_cross_entropy
-from latent_digits.models import Encoder, Head
+from latent_digits.models import Autoencoder, Encoder, Head
 from latent_digits.objectives import reconstruction
 from latent_digits.training import Pairs, Recipe
 from latent_digits.trainings import (
@@ -19,6 +20,7 @@ from latent_digits.trainings import (
     Task,
     collapsed,
     for_raw_latents,
+    remarks,
     train_autoencoder,
     train_denoiser,
     train_end_to_end,
@@ -105,7 +107,7 @@ class Scaled(nn.Module):
 
 def task() -> Task:
     x = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    return Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=0.05)
+    return Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=0.05, brightness=0.5)
 
 
 def test_a_collapse_is_told_and_started_again() -> None:
@@ -129,6 +131,43 @@ def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
         models = iter([Constant(), Scaled()][checkpoint.attempt - 1 :])
         again = trained(lambda models=models: next(models), task(), recipe, 1, checkpoint, ignore)
         assert again == whole
+
+
+def test_a_layer_without_a_live_unit_is_a_collapse_whatever_the_loss() -> None:
+    said: list[Any] = []
+    models = [Autoencoder(3, 0.0) for _ in range(2)]
+
+    def build() -> Autoencoder:
+        return models.pop()
+
+    def initialised(seed: int, build: Any, brightness: float) -> Autoencoder:
+        model = build()
+        if models:  # the first of two
+            model.decoder.layers[2].bias.data.fill_(-1e3)
+        return model
+
+    x = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    easy = Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=1.0, brightness=0.5)
+    recipe = Recipe("sgd", 1e-9, 16, epochs=3, patience=1, warmup=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainings, "initialised", initialised)
+        result = trained(build, easy, recipe, 1, None, said.append)
+    assert result.attempt == 2
+    notes = [event for event in said if isinstance(event, str)]
+    assert notes[0].startswith("collapsed in attempt 1 of 5: ")
+
+
+def test_what_is_said_of_dead_units() -> None:
+    layers = [f"dead_{part}_{n}" for part in ("encoder", "decoder") for n in range(1, 5)]
+    row = dict.fromkeys(layers, 0.4)
+    model = Autoencoder(33, 0.0)
+    assert list(remarks(model, row)) == []
+    (told,) = remarks(model, row | {"dead_encoder_2": 0.5, "dead_decoder_4": 0.625})
+    assert ": 50 % of encoder_2, 62 % of decoder_4; a lower learning rate loses fewer" in told
+    told, lost = remarks(model, row | {"dead_encoder_4": 37 / 64})
+    assert "58 % of encoder_4" in told
+    assert lost.startswith("the bottleneck is lost: 27 live units carry 33 latents")
+    assert list(remarks(Head(33, 8), {"dead_head_1": 0.4})) == []
 
 
 def test_too_many_collapses_end_the_training() -> None:

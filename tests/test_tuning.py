@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from latent_digits import tuning
 from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.design import Design
 from latent_digits.digits import Digits, constant_mse
+from latent_digits.initial import initialised
+from latent_digits.models import Autoencoder
+from latent_digits.optim import WARMUP
 from latent_digits.params import TuneParams, load_params
 from latent_digits.tuning import (
     Asked,
@@ -146,14 +151,16 @@ def digits() -> Digits:
     return Digits(images[:48], labels[:48], images[48:], labels[48:])
 
 
-def test_a_real_trial_repeats_and_stops_at_its_bar() -> None:
-    asked = Asked(3, 1, Design(4, "adam", 1e-3, 16, 0.1), (math.inf, 0.0, math.inf))
+def test_a_real_trial_repeats_and_stops_at_its_bar_once_it_is_warm() -> None:
+    bars = (math.inf, *[0.0] * 12, math.inf)
+    asked = Asked(3, 1, Design(4, "adam", 1e-3, 1, 0.1), bars)  # 48 steps an epoch
     reports: list[Checkpoint] = []
     one = run_trial(digits(), asked, 7, None, reports.append)
     assert one.state == "pruned"
-    assert [len(checkpoint.history) for checkpoint in reports] == [1, 2]
+    assert [len(checkpoint.history) for checkpoint in reports] == list(range(1, 12))
+    assert 10 * 48 < WARMUP <= 11 * 48
     assert one == run_trial(digits(), asked, 7, None, ignore)
-    for checkpoint in reports:
+    for checkpoint in reports[::5]:
         assert one == run_trial(digits(), asked, 7, checkpoint, ignore)
     assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
 
@@ -171,6 +178,23 @@ def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None
     )
     assert dead.state == "collapsed"
     assert live.state == "complete"
+    assert live.live_units is not None
+    assert 4 <= live.live_units <= 64
+
+
+def test_a_trial_with_a_dead_layer_is_collapsed_whatever_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cut(*arguments: Any) -> Autoencoder:
+        model = initialised(*arguments)
+        model.decoder.layers[2].bias.data.fill_(-1e3)
+        return model
+
+    monkeypatch.setattr(tuning, "initialised", cut)
+    monkeypatch.setattr(tuning, "constant_mse", lambda digits: 1.0)
+    asked = Asked(0, 0, Design(4, "sgd", 1e-9, 16, 0.0), (math.inf, math.inf))
+    trial = run_trial(digits(), asked, 7, None, ignore)
+    assert (trial.state, trial.live_units) == ("collapsed", 0)
 
 
 def test_the_mean_image_by_hand() -> None:

@@ -32,7 +32,8 @@ class Step(NamedTuple):
 
 
 KINDS = ("kind", "padding", "units", "dropped")
-SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
+OUT_SIZES = ("out_channels", "out_rows", "out_cols")
+SIZES = ("channels", "rows", "cols", *OUT_SIZES)
 PLACES = ("weight", "windows", "x", "y")
 # "again": another branch has left a gradient of `x` already, to which this step's is added.
 ROW = np.dtype([(name, np.int64) for name in (*KINDS, "again", *SIZES, *PLACES)])

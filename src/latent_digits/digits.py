@@ -38,6 +38,11 @@ def to_device(array: np.ndarray) -> Tensor:
     return torch.tensor(array, device=ranks.current().device)
 
 
+def brightness(digits: Digits) -> float:
+    """The mean of the training images' pixels, in [0, 1]."""
+    return float(digits.train_images.mean(dtype=np.float64)) / 255
+
+
 def constant_mse(digits: Digits) -> float:
     """The validation MSE of the best constant image: the mean of the training images."""
     mean = digits.train_images.mean(axis=0, dtype=np.float64)

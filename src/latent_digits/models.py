@@ -79,6 +79,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, latent_dim: int, dropout: float):
         super().__init__()
+        self.latent_dim = latent_dim
         self.encoder = Encoder(latent_dim, dropout)
         self.decoder = Decoder(latent_dim, dropout)
         self.compose = Composition()

@@ -38,7 +38,7 @@ class FlatParameters:
             parameter.grad = self.gradients[part].as_strided(*layout, part.start)
 
 
-WARMUP = 200  # steps
+WARMUP = 500  # steps
 Number = float | Tensor  # a tensor where a recorded step reads it, see `latent_digits.replay`
 
 

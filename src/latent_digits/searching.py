@@ -71,14 +71,20 @@ class TrialState:
         self.resuming.save(checkpoint)
 
     def finish(self, trial: Trial) -> None:
-        self.slot.save({}, {"state": trial.state, "val_mse": trial.val_mse})
+        self.slot.save({}, about(trial))
         self.resuming.slot.clear()
 
 
+def about(trial: Trial) -> Row:
+    """How a trial ended."""
+    return {"state": trial.state, "val_mse": trial.val_mse, "live_units": trial.live_units}
+
+
 def trial_of(asked: Asked, about: Row) -> Trial:
-    """A stored trial; see `TrialState.finish`."""
+    """The inverse of `about`."""
     number, generation, design, _ = asked
-    return Trial(number, generation, design, about["state"], tuple(about["val_mse"]))
+    values = tuple(about["val_mse"])
+    return Trial(number, generation, design, about["state"], values, about["live_units"])
 
 
 def span(generation: Sequence[Asked]) -> str:

@@ -135,6 +135,8 @@ class Sender:
                 Metric("val_mse", float(row[f"val_mse_{epoch}"]), entry["time"], epoch)
                 for epoch in range(1, int(row["epochs"]) + 1)
             ]
+            if row.get("live_units"):  # which a table of an earlier version lacks
+                values.append(Metric("live_units", float(row["live_units"]), entry["time"], 0))
             design = [Param(field.name, row[field.name]) for field in fields(Design)]
             self.client.log_batch(run.info.run_id, values, design)
             self.client.set_terminated(run.info.run_id, STATUS[row["state"]], entry["time"])

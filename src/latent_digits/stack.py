@@ -9,7 +9,8 @@ Within a stack activations lie batch-last, [features, B] or [C, H, W, B]: there 
 plain matrix product, and a convolution one as well (see `latent_digits.convolutions`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from latent_digits import kernels
-from latent_digits.chains import Chain, Shape, Step
+from latent_digits.chains import OUT_SIZES, Chain, Shape, Step
 from latent_digits.chains import chain as link
 from latent_digits.draws import draw_keys, share_of
+from latent_digits.kernels import OUTPUT
 
 BACKWARD_ONCE = "a stack can be run backward once only; run it forward again first"
 
@@ -71,7 +73,8 @@ class Stack(nn.Module):
     """Layers one after the other: [B, ...] to [B, ...].
 
     Raises ValueError where a layer would overwrite what another still needs: the caller's input, or
-    the output that an in-place layer keeps for its derivative. Layers run without their hooks.
+    the output that an in-place layer keeps for its derivative. Layers run without their hooks; see
+    `watched`.
     """
 
     compose: "Composition"
@@ -101,6 +104,24 @@ class Stack(nn.Module):
         for layer in layers:
             steps.append(layer.step(steps[-1].y if steps else shape))
         return steps
+
+
+Watch = Callable[[Layer, Tensor], Any]
+_watch: Watch | None = None  # of this process
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Within the block `watch` gets each layer that works in place, and its output [units, ..., B].
+
+    Where no gradients are asked for; it must not keep the output.
+    """
+    global _watch
+    _watch = watch
+    try:
+        yield
+    finally:
+        _watch = None
 
 
 class Composition:
@@ -135,7 +156,12 @@ class Composition:
         if torch.is_grad_enabled():
             trained = next((p for p in parameters if p.requires_grad), None)
             return RunChain.apply(x, trained, run)
-        return run.forwards(x).movedim(-1, 0)
+        y = run.forwards(x).movedim(-1, 0)
+        if _watch:
+            for layer, place in zip(layers, run.chain.table, strict=True):
+                if layer.output == "in place":
+                    _watch(layer, run.activation(place))
+        return y
 
 
 def by_layers(x: Tensor, layers: Iterable[Any]) -> Tensor:
@@ -147,6 +173,8 @@ def by_layers(x: Tensor, layers: Iterable[Any]) -> Tensor:
     y = batch_last(x)
     for layer in layers:
         y, _ = layer.run(y)
+        if _watch and layer.output == "in place":
+            _watch(layer, y)
     return y.movedim(-1, 0)
 
 
@@ -204,6 +232,13 @@ class Run:
         arguments = *self.given(), keys, *share_of(images), *self.left()
         kernels.forwards(*arguments)
         return self.y
+
+    def activation(self, place: np.void) -> Tensor:
+        """What the step at `place` in the table left, [units, ..., B]."""
+        images, start = self.x.shape[-1], int(place["y"])
+        memory, start = (self.memory, start) if start >= 0 else (self.y.view(-1), OUTPUT - start)
+        shape = *[int(place[name]) for name in OUT_SIZES], images
+        return memory[start * images :][: prod(shape)].view(shape)
 
     def backwards(self, gradient: Tensor, to_input: bool) -> Tensor | None:
         """The gradient of the input, from the output's; the parameters' are added to their own."""

@@ -1,8 +1,9 @@
 """The one training loop: the search and every training stage call `fit`, so they cannot drift."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from latent_digits.optim import WARMUP, Descent, Number
 from latent_digits.pixels import as_input
 from latent_digits.replay import Replayed, Take
 from latent_digits.seeds import seed_for
+from latent_digits.stack import watched
+from latent_digits.units import Units
 
 Row = dict[str, float]
 
@@ -68,7 +71,8 @@ def fit(
     """Train `model` and leave it with the averaged weights of its best validation epoch.
 
     Returns the history, a row an epoch: epoch, then train_* (over the epoch, while the weights
-    move) and val_* (after it, of the averaged weights) for each of the objective's values.
+    move) and val_* (after it, of the averaged weights) for each of the objective's values, and
+    dead_*, the share of a layer's units that answer to no validation image then.
     `corrupt` is applied to each batch of training inputs. The training ends early when `stop` says
     so of its history. Raises DivergedError when a loss is not finite.
 
@@ -94,7 +98,8 @@ def fit(
         epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
-        with average.in_place(), here.autocast():
+        units = Units(model)
+        with average.in_place(), here.autocast(), watched(units):
             pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
             values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
         sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
@@ -103,6 +108,7 @@ def fit(
         row |= {
             f"val_{name}": total / len(val.inputs) for name, total in here.sums(sums, means).items()
         }
+        row |= units.dead()
         if not math.isfinite(row["train_loss"] + row["val_loss"]):
             raise DivergedError(
                 f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
@@ -195,12 +201,11 @@ class Steps:
                 self.totals[name] = total
 
 
+def best_so_far(losses: Iterable[float]) -> list[float]:
+    """The least loss up to each epoch."""
+    return list(accumulate(losses, min))
+
+
 def best_row(history: list[Row]) -> Row:
     """The row of the epoch whose weights `fit` kept."""
     return min(history, key=lambda row: row["val_loss"])
-
-
-def seeded(seed: int, build: Callable[[], Any]) -> Any:
-    """What `build` makes, with initial weights that follow from `seed` alone."""
-    torch.manual_seed(seed_for(seed, "init"))
-    return build()

@@ -5,7 +5,7 @@ stage and variant; initial weights, batches, dropout, noise and sampling follow 
 checkpoint that it has reported, a training goes on after it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,11 +18,13 @@ from latent_digits.checkpoint import Checkpoint
 from latent_digits.corruption import Noise, corrupted
 from latent_digits.digits import (
     Digits,
+    brightness,
     constant_cross_entropy,
     constant_mse,
     images_of,
     labels_of,
 )
+from latent_digits.initial import initialised
 from latent_digits.models import (
     Autoencoder,
     Classifier,
@@ -40,12 +42,14 @@ from latent_digits.objectives import (
 )
 from latent_digits.seeds import seed_for
 from latent_digits.storage import Arrays
-from latent_digits.training import Pairs, Recipe, Row, best_row, fit, seeded
+from latent_digits.training import Pairs, Recipe, Row, best_row, fit
+from latent_digits.units import dead_shares, live_neurons, severed
 from latent_digits.weights import arrays_of
 
 Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
 VAE_WARMUP = 1000  # steps
 ATTEMPTS = 5
+TOLD = 0.4  # of a layer's units: up to a third die in a good training
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,10 @@ def train_autoencoder(
 ) -> Trained:
     """An autoencoder that reconstructs clean images."""
     train, val = images_of(digits)
-    task = Task(reconstruction, Pairs(train, train), Pairs(val, val), constant_mse(digits))
-    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, checkpoint, report)
+    pairs = Pairs(train, train), Pairs(val, val)
+    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits))
+    build = partial(Autoencoder, latent_dim, dropout)
+    return trained(build, task, recipe, seed, checkpoint, report)
 
 
 def train_denoiser(
@@ -88,9 +94,11 @@ def train_denoiser(
 ) -> Trained:
     """An autoencoder from noisy to clean images: new noise every epoch, one draw for validation."""
     train, val = images_of(digits)
-    noisy_val = Pairs(corrupted(val, noise, seed_for(seed, "val-noise")), val)
-    task = Task(reconstruction, Pairs(train, train), noisy_val, constant_mse(digits), noise)
-    return trained(lambda: Autoencoder(latent_dim, dropout), task, recipe, seed, checkpoint, report)
+    noisy_val = corrupted(val, noise, seed_for(seed, "val-noise"))
+    pairs = Pairs(train, train), Pairs(noisy_val, val)
+    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits), noise)
+    build = partial(Autoencoder, latent_dim, dropout)
+    return trained(build, task, recipe, seed, checkpoint, report)
 
 
 def train_vae(
@@ -111,10 +119,10 @@ def train_vae(
     train, val = images_of(digits)
     pixels = digits.val_images[0].size
     constant_loss = constant_mse(digits) * pixels  # and no KL
-    task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), constant_loss)
-    return trained(
-        lambda: VariationalAutoencoder(latent_dim), task, recipe, seed, checkpoint, report
-    )
+    pairs = Pairs(train, train), Pairs(val, val)
+    task = Task(negative_elbo, *pairs, constant_loss, brightness(digits))
+    build = partial(VariationalAutoencoder, latent_dim)
+    return trained(build, task, recipe, seed, checkpoint, report)
 
 
 def train_head(
@@ -132,7 +140,9 @@ def train_head(
     The encoder stays in eval mode, so what it says of an image never changes: computed once. The
     head is trained on standardized latents, and returned for latents as they come.
     """
-    encoder = seeded(seed_for(seed, "encoder"), lambda: Encoder(latent_dim, dropout=0.0))
+    encoder = initialised(
+        seed_for(seed, "encoder"), partial(Encoder, latent_dim, 0.0), brightness(digits)
+    )
     if encoder_weights is not None:
         encoder.load_state_dict({k: torch.from_numpy(v) for k, v in encoder_weights.items()})
     encoder.requires_grad_(False).eval()
@@ -145,7 +155,7 @@ def train_head(
     deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
     train = Pairs((latents - mean) / deviation, train_labels)
     val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
-    task = Task(classification, train, val, constant_cross_entropy(digits))
+    task = Task(classification, train, val, constant_cross_entropy(digits), brightness(digits))
     head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, checkpoint, report)
     raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
     weights = {f"head.{name}": value for name, value in raw_head.items()}
@@ -176,7 +186,7 @@ def train_end_to_end(
     train, val = images_of(digits)
     train_labels, val_labels = labels_of(digits)
     pairs = Pairs(train, train_labels), Pairs(val, val_labels)
-    task = Task(classification, *pairs, constant_cross_entropy(digits))
+    task = Task(classification, *pairs, constant_cross_entropy(digits), brightness(digits))
 
     def build() -> Classifier:
         return Classifier(Encoder(latent_dim, dropout), Head(latent_dim, hidden))
@@ -188,13 +198,15 @@ def train_end_to_end(
 class Task:
     """What a model is to learn, from which pairs, and what it must beat to have learned anything.
 
-    `constant_loss` is the validation loss of the best prediction that ignores its input.
+    `constant_loss` is the validation loss of the best prediction that ignores its input;
+    `brightness` is what images that a model makes begin with.
     """
 
     objective: Objective
     train: Pairs
     val: Pairs
     constant_loss: float
+    brightness: float
     corrupt: Noise | None = None
 
 
@@ -219,7 +231,7 @@ def trained(
     """
     for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
-        model = seeded(attempt_seed, build)
+        model = initialised(attempt_seed, build, task.brightness)
         history = fit(
             model,
             task.objective,
@@ -239,6 +251,8 @@ def trained(
         if collapsed(history, task, recipe):
             report(f"collapsed in attempt {attempt} of {ATTEMPTS}: {losses}")
             continue
+        for told in remarks(model, best_row(history)):
+            report(told)
         if worthless(history, task):
             warm = recipe.warm_epoch(len(task.train.inputs))
             report(
@@ -257,12 +271,31 @@ def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None
 
 
 def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
-    """Whether a model had its chance, and is no better than a constant answer all the same.
+    """Whether a model had its chance, and answers the same to every input all the same.
 
-    Its chance is as many epochs after the warm-up as its patience.
+    Its chance is as many epochs after the warm-up as its patience. A layer without a live unit
+    answers so, and no better than a constant answer is as good as that.
     """
     since = len(history) - recipe.warm_epoch(len(task.train.inputs))
-    return since >= recipe.patience and worthless(history, task)
+    return since >= recipe.patience and (worthless(history, task) or severed(history[-1]))
+
+
+def remarks(model: nn.Module, row: Row) -> Iterator[str]:
+    """What is to be said of the units that are dead in the epoch whose weights are kept."""
+    lost = {layer: share for layer, share in dead_shares(row).items() if share > TOLD}
+    if lost:
+        shares = ", ".join(f"{100 * share:.0f} % of {layer}" for layer, share in lost.items())
+        yield (
+            f"many dead units, which answer to no validation image: {shares}; a lower learning "
+            "rate loses fewer"
+        )
+    if isinstance(model, Autoencoder):
+        live, latents = live_neurons(model, row), model.latent_dim
+        if live < latents:
+            yield (
+                f"the bottleneck is lost: {live} live units carry {latents} latents, which then "
+                "depend on each other; lower the learning rate or latent_dim"
+            )
 
 
 def worthless(history: list[Row], task: Task) -> bool:

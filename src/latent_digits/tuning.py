@@ -10,7 +10,7 @@ Bergstra et al. 2011, "Algorithms for hyper-parameter optimization".
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import accumulate
+from functools import partial
 from typing import Any, NamedTuple
 
 import optuna
@@ -25,13 +25,15 @@ from optuna.trial import TrialState
 from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import UserError
 from latent_digits.design import Design
-from latent_digits.digits import Digits, constant_mse, images_of
+from latent_digits.digits import Digits, brightness, constant_mse, images_of
+from latent_digits.initial import initialised
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import reconstruction
 from latent_digits.params import SearchSpace, TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.storage import Row
-from latent_digits.training import DivergedError, Pairs, Recipe, fit, seeded
+from latent_digits.training import DivergedError, Pairs, Recipe, best_so_far, fit
+from latent_digits.units import live_neurons, severed
 
 COMPLETE, PRUNED, COLLAPSED, FAILED = "complete", "pruned", "collapsed", "failed"
 
@@ -41,7 +43,9 @@ class Trial:
     """One design tried: the best validation MSE up to each finished epoch, and how it ended.
 
     complete: all epochs done. pruned: given up on the way, see `pruning_bars`. collapsed: done or
-    given up, and no better than the mean image. failed: a loss was not finite.
+    given up, and no better than the mean image, or a layer is dead. failed: a loss was not finite.
+    `live_units` is the least number of live neurons in a hidden layer at its end: where that is
+    less than Z, the latents depend on each other.
     """
 
     number: int
@@ -49,6 +53,7 @@ class Trial:
     design: Design
     state: str
     val_mse: tuple[float, ...]
+    live_units: int | None = None
 
     @property
     def value(self) -> float:
@@ -127,8 +132,8 @@ def pruning_bars(
     A trial goes on while it beats the mean image and, once there are `pruning_peers` complete
     trials, while it is no worse than the worst of the best `pruning_peers` was at the same epoch.
     The bar gets stricter with the search: a median hardly prunes once TPE has found the good
-    region, since most new trials beat most old ones. Infinite before the end of the warm-up, and at
-    the last epoch, where there is nothing left to save.
+    region, since most new trials beat most old ones. Infinite before `pruning_warmup`, and at the
+    last epoch, where there is nothing left to save.
     """
     complete = [trial for trial in trials if trial.state == COMPLETE]
     best = sorted(complete, key=lambda trial: trial.value)[: params.pruning_peers]
@@ -149,41 +154,39 @@ def run_trial(
 ) -> Trial:
     """One trial: an autoencoder of the asked design, trained for as many epochs as there are bars.
 
+    It is measured by them once its learning rate has risen, with large batches in a later epoch.
     A collapse is recorded, not tried again: a design that often collapses is a worse design. Given
     a checkpoint that it has reported, the trial goes on after it.
     """
     number, generation, design, bars = asked
-    best = best_so_far(checkpoint.history) if checkpoint else []
+    best = best_so_far(row["val_loss"] for row in checkpoint.history) if checkpoint else []
 
     def on_epoch(checkpoint: Checkpoint) -> None:
-        best[:] = best_so_far(checkpoint.history)
+        best[:] = best_so_far(row["val_loss"] for row in checkpoint.history)
         report(checkpoint)
 
     train, val = images_of(digits)
-    model = seeded(seed, lambda: Autoencoder(design.latent_dim, design.dropout))
+    build = partial(Autoencoder, design.latent_dim, design.dropout)
+    model = initialised(seed, build, brightness(digits))
     recipe = Recipe(design.optimizer, design.lr, design.batch_size, len(bars), patience=len(bars))
+    warm = recipe.warm_epoch(len(train))
     try:
-        fit(
+        history = fit(
             model,
             reconstruction,
             Pairs(train, train),
             Pairs(val, val),
             recipe,
             seed,
-            stop=lambda history: bool(history) and best[-1] > bars[len(history) - 1],
+            stop=lambda history: len(history) >= warm and best[-1] > bars[len(history) - 1],
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
     except DivergedError:
-        state = FAILED
-    else:
-        state = final_state(best, bars, constant_mse(digits))
-    return Trial(number, generation, design, state, tuple(best))
-
-
-def best_so_far(history: Sequence[Row]) -> list[float]:
-    """The best validation loss up to each epoch."""
-    return list(accumulate((row["val_loss"] for row in history), min))
+        return Trial(number, generation, design, FAILED, tuple(best))
+    last = history[-1]
+    state = COLLAPSED if severed(last) else final_state(best, bars, constant_mse(digits))
+    return Trial(number, generation, design, state, tuple(best), live_neurons(model, last))
 
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:
@@ -218,7 +221,7 @@ def columns(epochs: int) -> list[str]:
     """The names of the table of trials' columns."""
     design = [field.name for field in fields(Design)]
     by_epoch = [f"val_mse_{epoch}" for epoch in range(1, epochs + 1)]
-    return ["trial", "generation", "state", "val_mse", "epochs", *design, *by_epoch]
+    return ["trial", "generation", "state", "val_mse", "epochs", "live_units", *design, *by_epoch]
 
 
 def table(trials: Sequence[Trial]) -> list[Row]:
@@ -230,6 +233,7 @@ def table(trials: Sequence[Trial]) -> list[Row]:
             "state": trial.state,
             "val_mse": trial.value if trial.val_mse else None,
             "epochs": len(trial.val_mse),
+            "live_units": trial.live_units,
             **asdict(trial.design),
             **{f"val_mse_{epoch}": mse for epoch, mse in enumerate(trial.val_mse, start=1)},
         }

@@ -29,7 +29,10 @@ from latent_digits.provenance import Study, digest, git, locked, read_study
 from latent_digits.storage import require_room
 
 FOLDER = Path(".state/verify")
-COPIED = ("dvc.yaml", "params.yaml", "requirements.lock", "src", "stages", "data/.gitignore")
+COPIED = (
+    *("dvc.yaml", "params.yaml", "requirements.lock", "src", "stages"),
+    *("data/.gitignore", "reports/ablation.json"),
+)
 # As on two cores of an AMD EPYC on 2026-11-25: the time left is told from these, in proportion.
 SECONDS = {
     **{"prepare": 10, "tune": 540, "train_ae": 150, "train_denoise": 150, "train_vae": 390},

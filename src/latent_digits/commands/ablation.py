@@ -1,0 +1,155 @@
+"""What initial weights, warm-up and averaging are worth, over seeds, on the validation set.
+
+`make ablation` trains an autoencoder of the report's design from SEEDS seeds in each of CELLS, and
+the head on as many untrained encoders. `reports/ablation.json` grows by each training that ends, so
+that a killed run goes on; of other code, data or parameters it begins anew. The file is in git, and
+no stage's output: `plot` reads it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from latent_digits.checkpoint import Checkpoint
+from latent_digits.console import Board, run_stage, say
+from latent_digits.convolutions import Conv2d, ConvTranspose2d
+from latent_digits.dataset import load_dataset
+from latent_digits.design import Design
+from latent_digits.digits import Digits, brightness, digits_of, images_of
+from latent_digits.fingerprint import fingerprint
+from latent_digits.initial import fan_in, initialised
+from latent_digits.models import Autoencoder
+from latent_digits.objectives import measure, reconstruction
+from latent_digits.params import Budget, Params, load_params
+from latent_digits.provenance import git
+from latent_digits.seeds import seed_for
+from latent_digits.stack import Linear
+from latent_digits.storage import Row, read_json, write_json
+from latent_digits.store import code_of
+from latent_digits.study import own_recipe, tuned_recipe
+from latent_digits.training import Pairs, Recipe, best_row, best_so_far, fit
+from latent_digits.trainings import Report, train_head
+from latent_digits.units import dead_shares
+from latent_digits.workers import side_by_side, workers
+
+FILE = Path("reports/ablation.json")
+SEEDS = 4
+EPOCHS = 25  # half of the study's
+INITIAL = {  # weights, by name
+    "PyTorch's": lambda seed, build, brightness: seeded(seed, build),
+    "He's": lambda seed, build, brightness: hes(seeded(seed, build)),
+    "this study's": initialised,
+}
+CELLS = [{"initial": initial, "warmup": warmup} for initial in INITIAL for warmup in (200, 500)]
+
+
+def main() -> None:
+    params = load_params()
+    train = load_dataset(Path("data/split/train.safetensors"))
+    val = load_dataset(Path("data/split/val.safetensors"))
+    design = Design(**params.tune.report_design.model_dump())
+    calls = all_calls(design, params)
+    read = params.model_dump(include={"seed", "tune", "finetune"})
+    inputs = Path(__file__).read_text(encoding="utf-8"), code_of("finetune"), train.digest, read
+    before = read_json(FILE) if FILE.exists() else {}
+    found = {
+        "commit": git(Path.cwd(), "rev-parse", "--short", "HEAD"),
+        "inputs": fingerprint(*inputs),
+        "design": asdict(design),
+        "epochs": EPOCHS,
+        "rows": {},
+    }
+    if before.get("inputs") == found["inputs"]:
+        found = before
+    missing = {name: call for name, call in calls.items() if name not in found["rows"]}
+    done = len(found["rows"])
+    with workers(side_by_side(len(missing))) as crew, Board("ablation", "training") as board:
+        shared = crew.share(digits_of(train, val))
+        board.begin("seeds", len(calls), done)
+        started = {name: (function, shared, *rest) for name, (function, *rest) in missing.items()}
+        for name, row in crew.run(started, lambda name, event: None):
+            rows = found["rows"] | {name: row}
+            found["rows"] = {name: rows[name] for name in calls if name in rows}
+            write_json(FILE, found)
+            board.advance("seeds", len(rows), len(calls), name)
+    say(f"ablation: {len(calls)} trainings, {done} of them from before; see {FILE}.")
+
+
+def all_calls(design: Design, params: Params) -> dict[str, tuple[Any, ...]]:
+    """By the names of their rows, functions and their arguments between data and report."""
+    recipe = tuned_recipe(design, Budget(epochs=EPOCHS, patience=EPOCHS))
+    finetune = params.finetune
+    head = design.latent_dim, finetune.hidden, own_recipe(finetune.head)
+    calls: dict[str, tuple[Any, ...]] = {}
+    for n in range(1, SEEDS + 1):
+        seed = seed_for(params.seed, "ablation", n)
+        for cell in CELLS:
+            name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
+            calls[name] = autoencoder, design, recipe, cell, seed
+        calls[f"untrained encoder, seed {n}"] = untrained_encoder, *head, seed
+    return calls
+
+
+def autoencoder(
+    digits: Digits, design: Design, recipe: Recipe, cell: Row, seed: int, report: Report
+) -> Row:
+    """The autoencoder in a cell: the best validation MSE up to each epoch, and who is dead."""
+    train, val = images_of(digits)
+    build = partial(Autoencoder, design.latent_dim, design.dropout)
+    model = INITIAL[cell["initial"]](seed, build, brightness(digits))
+    without: list[float] = []
+
+    def measure_without_average(checkpoint: Checkpoint) -> None:
+        values = measure(model, reconstruction, val, val, seed)["loss"]
+        without.append(values.double().mean().item())
+
+    history = fit(
+        model,
+        reconstruction,
+        Pairs(train, train),
+        Pairs(val, val),
+        replace(recipe, warmup=cell["warmup"]),
+        seed,
+        on_epoch=measure_without_average,
+    )
+    return {
+        **cell,
+        "val_mse": best_so_far([row["val_loss"] for row in history]),
+        "val_mse_without_average": best_so_far(without),
+        "dead": dead_shares(best_row(history)),
+    }
+
+
+def untrained_encoder(
+    digits: Digits, latent_dim: int, hidden: int, recipe: Recipe, seed: int, report: Report
+) -> Row:
+    """The head on another untrained encoder."""
+    trained = train_head(digits, latent_dim, None, hidden, recipe, seed, None, report)
+    return {"val_accuracy": best_row(trained.history)["val_accuracy"]}
+
+
+def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
+    """What `build` makes, with PyTorch's own initial weights."""
+    torch.manual_seed(seed_for(seed, "init"))
+    return build()
+
+
+@torch.no_grad()
+def hes(model: nn.Module) -> nn.Module:
+    """The weights of He et al. 2015 and no bias, in every layer."""
+    for layer in model.modules():
+        if isinstance(layer, (Linear, Conv2d, ConvTranspose2d)):
+            bound = math.sqrt(6 / fan_in(layer))
+            layer.weight.uniform_(-bound, bound)
+            layer.bias.zero_()
+    return model
+
+
+if __name__ == "__main__":
+    run_stage(main)
