@@ -106,4 +106,5 @@ def test_other_vectors_would_give_other_digests() -> None:
     """So the digests above can differ: on this processor's own vectors nearly all do."""
     found, expected = golden(MACHINES["this one"], **{HOST: "1"}), json.loads(GOLDEN.read_text())
     assert found["split"] == expected["split"]
-    assert [name for name in expected if found[name] == expected[name]] == ["split"]
+    same = {name for name in expected if found[name] == expected[name]}
+    assert same - {"figure_scatter"} == {"split"}  # whose points may fall on the same pixels

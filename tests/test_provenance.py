@@ -138,3 +138,10 @@ def test_a_file_that_is_no_yaml_is_a_sentence(tmp_path: Path) -> None:
 def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert digest(tmp_path / "empty") == "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    study = read_study(toy_project(tmp_path))
+    (tmp_path / "code.txt").unlink()
+    with pytest.raises(UserError, match=r"^code\.txt is missing, .* `git checkout -- code\.txt`"):
+        assert study.state

@@ -56,7 +56,13 @@ class Study:
 
     def digests(self, paths: list[str]) -> Digests:
         """The digests of files and folders as they are now."""
-        return {path: digest(self.folder / path) for path in paths}
+        try:
+            return {path: digest(self.folder / path) for path in paths}
+        except FileNotFoundError as error:
+            path = Path(error.filename).relative_to(self.folder)
+            raise UserError(
+                f"{path} is missing, which the study reads; `git checkout -- {path}` restores it."
+            ) from None
 
     @cached_property
     def state(self) -> str:
