@@ -70,12 +70,15 @@ def test_images_begin_as_bright_as_the_data(brightness: float) -> None:
 @pytest.mark.parametrize("name", BUILDS)
 def test_at_first_hardly_a_unit_is_dead(name: str) -> None:
     model = initialised(1, BUILDS[name], 0.13)
+    assert worst(model) < 0.15 < worst(BUILDS[name]())
+
+
+def worst(model: nn.Module) -> float:
+    """The largest share of a layer's units that answer to none of 200 images."""
     units = Units(model)
     with torch.no_grad(), watched(units):
         model(torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
-    assert max(dead_shares(units.dead()).values()) < 0.5
-    pytorchs = BUILDS[name]()
-    assert len(Units(pytorchs).live) == len(units.live)
+    return max(dead_shares(units.dead()).values())
 
 
 def test_a_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:

@@ -140,8 +140,8 @@ def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:
     assert digest(tmp_path / "empty") == "d41d8cd98f00b204e9800998ecf8427e"
 
 
-def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
-    study = read_study(toy_project(tmp_path))
+def test_a_file_that_only_a_later_stage_misses_is_another_state(tmp_path: Path) -> None:
+    """DVC stops before the stage that reads it."""
+    before = read_study(toy_project(tmp_path)).state
     (tmp_path / "code.txt").unlink()
-    with pytest.raises(UserError, match=r"^code\.txt is missing, .* `git checkout -- code\.txt`"):
-        assert study.state
+    assert read_study(tmp_path).state != before

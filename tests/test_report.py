@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from latent_digits.catalogue import MODELS
+from latent_digits.console import UserError
+from latent_digits.optim import WARMUP
 from latent_digits.published import COMPARED, Published
-from latent_digits.report import comparison, render_report, value, verdict
+from latent_digits.report import cells, comparison, render_report, value, verdict
 from latent_digits.storage import read_csv, read_json
+from latent_digits.trainings import VAE_WARMUP
 from smoke import PROJECT
 
-REPORTS = PROJECT / "reports"
+REPORTS, SOURCE = PROJECT / "reports", PROJECT / "src/latent_digits"
 LOWER = Published("a.b", "name", None, "0.5", "lower")
 HIGHER = Published("a.b", "name", None, "0.5", "higher")
 NEITHER = Published("a.b", "name", None, "0.5", None)
@@ -45,6 +48,21 @@ def test_every_compared_number_is_one_of_the_metrics() -> None:
     metrics = json.loads((REPORTS / "metrics.json").read_text())
     rows = [comparison(metrics, one) for one in COMPARED]
     assert all(row["run"] for row in rows)
+
+
+def test_the_warm_ups_that_the_template_names_are_those_of_the_code() -> None:
+    text = " ".join((SOURCE / "report.md.j2").read_text().split())
+    assert f"over the first {WARMUP} steps (the VAE's over {VAE_WARMUP:,})" in text
+
+
+def test_an_ablation_that_is_not_complete_is_refused() -> None:
+    row = {"warmup": 1, "val_mse": [0.1], "val_mse_without_average": [0.1]}
+    dead = {"dead": {"encoder_4": 0.0, "decoder_2": 0.0}}
+    rows = [row | dead | {"initial": name} for name in ("one", "one", "other")]
+    with pytest.raises(UserError, match="not complete; `make ablation`"):
+        cells(rows)
+    (cell, other) = cells([*rows, rows[2] | {"val_mse": [0.3]}])
+    assert (cell["mse"], other["mse"]) == ("0.10000 ± 0.00000", "0.20000 ± 0.14142")
 
 
 def test_the_committed_report_is_that_of_the_committed_numbers() -> None:

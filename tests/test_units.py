@@ -108,6 +108,7 @@ def test_what_a_history_says() -> None:
     assert dead_shares(row) == {"encoder_4": 0.5, "decoder_1": 0.25}
     assert not severed(row)
     assert severed(row | {"dead_decoder_2": 1.0})
+    assert not severed(row | {"dead_log_var_1": 1.0})
     every = {f"dead_{part}_{n}": 0.0 for part in ("encoder", "decoder") for n in range(1, 5)}
     assert live_neurons(Autoencoder(33, 0.0), every | row) == 32
     assert live_neurons(Autoencoder(33, 0.0), every | {"dead_encoder_1": 1.0}) == 64

@@ -27,11 +27,11 @@ SMALL = 0.1  # times 1 / fan-in: the variance of weights after which nothing fol
 def initialised(seed: int, build: Callable[[], Model], brightness: float) -> Model:
     """What `build` makes, with initial weights that follow from `seed` alone.
 
-    A layer's outputs vary as much as its inputs: uniform weights of variance 2 / fan-in before a
-    ReLU, which takes half of it away (He et al. 2015, "Delving deep into rectifiers", section 2.2),
-    and 1 / fan-in before a sigmoid. Between two ReLUs a unit's weights sum to zero: since its
-    inputs are not negative, it would else answer to nearly all images or to nearly none (Huang et
-    al. 2017, "Centered weight normalization in accelerating training of deep neural networks").
+    Uniform weights: of variance 2 / fan-in before a ReLU, which takes half of what passes away (He
+    et al. 2015, "Delving deep into rectifiers", section 2.2), and 1 / fan-in before a sigmoid.
+    Between two ReLUs of a stack a unit's weights sum to zero: since its inputs are not negative, it
+    would else answer to nearly all images or to nearly none (Huang et al. 2017, "Centered weight
+    normalization in accelerating training of deep neural networks").
     Latents and logits begin small, as what a network ends with does in Zhang et al. 2019, "Fixup
     initialization". Biases are zero, but images that a sigmoid makes begin with a mean of
     `brightness`, in [0, 1] (Lin et al. 2017, "Focal loss for dense object detection", section 3.3,

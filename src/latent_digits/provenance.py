@@ -50,19 +50,14 @@ class Study:
 
     @cached_property
     def sources(self) -> Digests:
-        """The digests of all files that a stage reads and no stage writes."""
+        """The digests of all files that a stage reads and no stage writes, but for missing ones."""
         paths = {path for stage in self.stages for path in self.dependencies(stage)}
-        return self.digests(sorted(paths - set(self.makers)))
+        there = [path for path in paths - set(self.makers) if (self.folder / path).exists()]
+        return self.digests(sorted(there))
 
     def digests(self, paths: list[str]) -> Digests:
         """The digests of files and folders as they are now."""
-        try:
-            return {path: digest(self.folder / path) for path in paths}
-        except FileNotFoundError as error:
-            path = Path(error.filename).relative_to(self.folder)
-            raise UserError(
-                f"{path} is missing, which the study reads; `git checkout -- {path}` restores it."
-            ) from None
+        return {path: digest(self.folder / path) for path in paths}
 
     @cached_property
     def state(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from latent_digits.console import UserError
 from latent_digits.published import COMPARED, Published
 from latent_digits.storage import Row
 
@@ -51,6 +52,7 @@ def render_report(
         cells=cells([row for row in measured if "val_mse" in row]),
         untrained=spread(untrained, lambda share: f"{100 * share:.2f}"),
         seeds=len(untrained),
+        short=SHORT,
         compared=[comparison(metrics, one) for one in COMPARED],
     )
 
@@ -70,6 +72,8 @@ def cells(rows: list[Row]) -> list[Row]:
     found: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         found.setdefault((row["initial"], row["warmup"]), []).append(row)
+    if len({len(of_cell) for of_cell in found.values()}) > 1:
+        raise UserError("reports/ablation.json is not complete; `make ablation` goes on with it.")
     return [
         {
             "initial": initial,

@@ -117,11 +117,11 @@ def watched(watch: Watch) -> Iterator[None]:
     Where no gradients are asked for; it must not keep the output.
     """
     global _watch
-    _watch = watch
+    before, _watch = _watch, watch
     try:
         yield
     finally:
-        _watch = None
+        _watch = before
 
 
 class Composition:

@@ -247,7 +247,7 @@ def trained(
         losses = (
             f"validation loss {best_row(history)['val_loss']:.4g}, a constant answer has "
             f"{task.constant_loss:.4g}"
-        )
+        ) + (", and a layer has no live unit" if severed(best_row(history)) else "")
         if collapsed(history, task, recipe):
             report(f"collapsed in attempt {attempt} of {ATTEMPTS}: {losses}")
             continue
@@ -273,11 +273,10 @@ def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None
 def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
     """Whether a model had its chance, and answers the same to every input all the same.
 
-    Its chance is as many epochs after the warm-up as its patience. A layer without a live unit
-    answers so, and no better than a constant answer is as good as that.
+    Its chance is as many epochs after the warm-up as its patience.
     """
     since = len(history) - recipe.warm_epoch(len(task.train.inputs))
-    return since >= recipe.patience and (worthless(history, task) or severed(history[-1]))
+    return since >= recipe.patience and worthless(history, task)
 
 
 def remarks(model: nn.Module, row: Row) -> Iterator[str]:
@@ -299,8 +298,9 @@ def remarks(model: nn.Module, row: Row) -> Iterator[str]:
 
 
 def worthless(history: list[Row], task: Task) -> bool:
-    """Whether no epoch was better than a constant answer."""
-    return best_row(history)["val_loss"] >= task.constant_loss
+    """Whether no epoch was better than a constant answer, or the best one has a dead layer."""
+    best = best_row(history)
+    return best["val_loss"] >= task.constant_loss or severed(best)
 
 
 def features(encoder: nn.Module, images: Tensor) -> Tensor:

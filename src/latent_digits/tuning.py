@@ -32,7 +32,7 @@ from latent_digits.objectives import reconstruction
 from latent_digits.params import SearchSpace, TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.storage import Row
-from latent_digits.training import DivergedError, Pairs, Recipe, best_so_far, fit
+from latent_digits.training import DivergedError, Pairs, Recipe, best_row, best_so_far, fit
 from latent_digits.units import live_neurons, severed
 
 COMPLETE, PRUNED, COLLAPSED, FAILED = "complete", "pruned", "collapsed", "failed"
@@ -44,8 +44,8 @@ class Trial:
 
     complete: all epochs done. pruned: given up on the way, see `pruning_bars`. collapsed: done or
     given up, and no better than the mean image, or a layer is dead. failed: a loss was not finite.
-    `live_units` is the least number of live neurons in a hidden layer at its end: where that is
-    less than Z, the latents depend on each other.
+    `live_units` is the least number of live neurons in a hidden layer at its best epoch: where that
+    is less than Z, the latents depend on each other.
     """
 
     number: int
@@ -184,9 +184,9 @@ def run_trial(
         )
     except DivergedError:
         return Trial(number, generation, design, FAILED, tuple(best))
-    last = history[-1]
-    state = COLLAPSED if severed(last) else final_state(best, bars, constant_mse(digits))
-    return Trial(number, generation, design, state, tuple(best), live_neurons(model, last))
+    row = best_row(history)
+    state = COLLAPSED if severed(row) else final_state(best, bars, constant_mse(digits))
+    return Trial(number, generation, design, state, tuple(best), live_neurons(model, row))
 
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:

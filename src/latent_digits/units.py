@@ -55,7 +55,7 @@ def relus(model: nn.Module) -> list[tuple[str, Any, Layer]]:
         if isinstance(stack, Stack):
             name = path or type(stack).__name__.lower()
             layers: Any = pairwise(stack.layers)
-            pairs = [pair for pair in layers if isinstance(pair[1], ReluDropout)]
+            pairs = [(one, then) for one, then in layers if isinstance(then, ReluDropout)]
             found += [(f"{name}_{n}", *pair) for n, pair in enumerate(pairs, start=1)]
     return found
 
@@ -69,7 +69,10 @@ def dead_shares(row: Mapping[str, float]) -> dict[str, float]:
 
 def severed(row: Mapping[str, float]) -> bool:
     """Whether all units of a layer are dead, so that nothing passes."""
-    return 1.0 in dead_shares(row).values()
+    branches = "mu_", "log_var_"  # beside one of these the other still passes
+    return any(
+        share == 1 and not layer.startswith(branches) for layer, share in dead_shares(row).items()
+    )
 
 
 def live_neurons(model: nn.Module, row: Mapping[str, float]) -> int:

@@ -27,7 +27,7 @@ from latent_digits.initial import fan_in, initialised
 from latent_digits.models import Autoencoder
 from latent_digits.objectives import measure, reconstruction
 from latent_digits.params import Budget, Params, load_params
-from latent_digits.provenance import git
+from latent_digits.provenance import read_study
 from latent_digits.seeds import seed_for
 from latent_digits.stack import Linear
 from latent_digits.storage import Row, read_json, write_json
@@ -57,9 +57,10 @@ def main() -> None:
     calls = all_calls(design, params)
     read = params.model_dump(include={"seed", "tune", "finetune"})
     inputs = Path(__file__).read_text(encoding="utf-8"), code_of("finetune"), train.digest, read
+    commit, dirty = read_study(Path.cwd()).commit
     before = read_json(FILE) if FILE.exists() else {}
     found = {
-        "commit": git(Path.cwd(), "rev-parse", "--short", "HEAD"),
+        "commit": commit[:7] + (" with changes" if dirty else ""),
         "inputs": fingerprint(*inputs),
         "design": asdict(design),
         "epochs": EPOCHS,
