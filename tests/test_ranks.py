@@ -102,7 +102,7 @@ def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any])
         one, two = (replace(DEFAULT, devices=n, precision="bf16-mixed") for n in (1, 2))
         alone = dict(here.run({name: (run_rank, one, 0, None, "", *call)}, ignore))[name]
         for history in (alone.history, here.run_spread(name, two, call, ignore).history):
-            close(history, expected, 1e-2)
+            close(history, expected, 2e-2)  # bfloat16 has three digits
             assert history != expected
 
 
