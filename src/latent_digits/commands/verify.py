@@ -33,10 +33,10 @@ COPIED = (
     *("dvc.yaml", "params.yaml", "requirements.lock", "src", "stages"),
     *("data/.gitignore", "reports/ablation.json"),
 )
-# As on two cores of an AMD EPYC on 2026-11-25: the time left is told from these, in proportion.
+# As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
 SECONDS = {
-    **{"prepare": 10, "tune": 540, "train_ae": 150, "train_denoise": 150, "train_vae": 390},
-    **{"finetune": 90, "evaluate": 120, "plot": 15},
+    **{"prepare": 10, "tune": 650, "train_ae": 120, "train_denoise": 130, "train_vae": 295},
+    **{"finetune": 55, "evaluate": 90, "plot": 15},
 }
 
 
