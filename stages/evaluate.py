@@ -7,11 +7,13 @@ from latent_digits.console import run_stage
 from latent_digits.dataset import load_dataset
 from latent_digits.evaluation import evaluation_of
 from latent_digits.params import load_params
-from latent_digits.results import all_arrays, all_metrics, load_models
+from latent_digits.results import all_arrays, all_measured, headlines, load_models, per_image
 from latent_digits.storage import write_json, write_tensors
 from latent_digits.tracking import stage_run
 
 METRICS = Path("reports/metrics.json")
+EVALUATION = Path("reports/evaluation.json")
+PER_IMAGE = Path("reports/per_image.safetensors")
 ARRAYS = Path("data/arrays.safetensors")
 
 
@@ -22,17 +24,21 @@ def main() -> None:
     )
     models = load_models(Path("data/models"), train)
 
-    logged = params.model_dump(include={"seed", "noise", "evaluate"})
+    logged = params.model_dump(include={"noise", "evaluate"})
     with stage_run("evaluate", logged) as run, one_thread():
-        resamples = params.evaluate.bootstrap_resamples
-        evaluation = evaluation_of(train, val, test, params.seed, resamples)
-        metrics = all_metrics(evaluation, models, params)
+        seed, resamples = params.evaluate.seed, params.evaluate.bootstrap_resamples
+        evaluation = evaluation_of(train, val, test, seed, resamples)
+        found = all_measured(evaluation, models, params)
+        metrics, values = headlines(found), per_image(evaluation, models, params, found)
+        details = {name: evaluation.summary(one) for name, one in found.items()}
         arrays = all_arrays(evaluation, models, params)
 
         write_json(METRICS, metrics)
+        write_json(EVALUATION, details)
+        write_tensors(PER_IMAGE, *values)
         write_tensors(ARRAYS, arrays, {"split": train.digest})
         run.metrics(metrics)
-        run.files(METRICS)
+        run.files(METRICS, EVALUATION, PER_IMAGE)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from latent_digits.design import load_design
 from latent_digits.digits import digits_of
 from latent_digits.params import load_params
 from latent_digits.running import run_trainings, save_trained
+from latent_digits.store import Store
 from latent_digits.study import classifiers
 from latent_digits.tracking import stage_run
 from latent_digits.weights import load_encoder
@@ -17,12 +18,14 @@ def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
+    digits = digits_of(train, val)
     design = load_design(Path("reports/design.json"), train)
     encoder = load_encoder(Path("data/models/ae.safetensors"), train)
 
     with stage_run("finetune", params.model_dump(include={"seed", "fabric", "finetune"})) as run:
         trainings = classifiers(design, encoder, params.finetune, params.seed)
-        trained = run_trainings("finetune", digits_of(train, val), trainings, params.fabric, run)
+        store = Store("finetune", digits)
+        trained = run_trainings(store, digits, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)
 
 

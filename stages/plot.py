@@ -18,7 +18,7 @@ def main() -> None:
     params = load_params().plot
     arrays, _ = read_tensors(Path("data/arrays.safetensors"))
     metrics, design = (
-        read_json(Path("reports/metrics.json")),
+        read_json(Path("reports/evaluation.json")),
         read_json(Path("reports/design.json")),
     )
     ablation = read_json(Path("reports/ablation.json"))

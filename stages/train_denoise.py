@@ -8,6 +8,7 @@ from latent_digits.design import load_design
 from latent_digits.digits import digits_of
 from latent_digits.params import load_params
 from latent_digits.running import run_trainings, save_trained
+from latent_digits.store import Store
 from latent_digits.study import denoisers
 from latent_digits.tracking import stage_run
 
@@ -16,13 +17,14 @@ def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
+    digits = digits_of(train, val)
     design = load_design(Path("reports/design.json"), train)
 
     logged = params.model_dump(include={"seed", "fabric", "train_denoise", "noise"})
     with stage_run("train_denoise", logged) as run:
         trainings = denoisers(design, params.train_denoise, params.noise.text, params.seed)
-        digits = digits_of(train, val)
-        trained = run_trainings("train_denoise", digits, trainings, params.fabric, run)
+        store = Store("train_denoise", digits)
+        trained = run_trainings(store, digits, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)
 
 

@@ -8,6 +8,7 @@ from latent_digits.design import load_design
 from latent_digits.digits import digits_of
 from latent_digits.params import load_params
 from latent_digits.running import run_trainings, save_trained
+from latent_digits.store import Store
 from latent_digits.study import vaes
 from latent_digits.tracking import stage_run
 
@@ -16,11 +17,13 @@ def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
+    digits = digits_of(train, val)
     design = load_design(Path("reports/design.json"), train)
 
     with stage_run("train_vae", params.model_dump(include={"seed", "fabric", "train_vae"})) as run:
         trainings = vaes(design, params.train_vae, params.seed)
-        trained = run_trainings("train_vae", digits_of(train, val), trainings, params.fabric, run)
+        store = Store("train_vae", digits)
+        trained = run_trainings(store, digits, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)
 
 

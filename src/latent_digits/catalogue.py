@@ -1,4 +1,6 @@
-"""The study's models, by the names of their files of weights and of their histories."""
+"""The study's models, by the names of their files of weights and histories, and its headlines."""
+
+from typing import NamedTuple
 
 MODELS = (
     "ae",
@@ -9,4 +11,82 @@ MODELS = (
     "classifier",
     "classifier_random_encoder",
     "classifier_end_to_end",
+)
+
+
+class Metric(NamedTuple):
+    """A headline: its key in `evaluation.json`, and its name, with its unit, in `metrics.json`.
+
+    `scale` is how many of that unit are 1 of what the key has. `way` says how and on what it is
+    measured, in words that change when this does: values of different ways are not comparable.
+    """
+
+    key: str
+    name: str
+    title: str
+    scale: float
+    way: str
+
+    @property
+    def group(self) -> str:
+        return self.key.partition(".")[0]
+
+    @property
+    def of_group(self) -> str:
+        return self.key.partition(".")[2]
+
+
+MSE = "squared error over pixels, test images"
+LOSS = "squared error + KL an image, one sample each, test images"
+ACCURACY = "share of test images"
+METRICS = (
+    Metric("ae.test_mse", "ae_mse_x1000", "Autoencoder, MSE × 1000", 1e3, MSE),
+    Metric("ae_2d.test_mse", "ae_2d_mse_x1000", "Autoencoder Z = 2, MSE × 1000", 1e3, MSE),
+    Metric("denoiser.test_mse", "denoiser_mse_x1000", "Denoiser, MSE × 1000", 1e3, MSE),
+    Metric(
+        "denoiser.harsh_test_mse",
+        "denoiser_harsh_mse_x1000",
+        "Denoiser, harsh noise, MSE × 1000",
+        1e3,
+        MSE,
+    ),
+    Metric("vae.test_loss", "vae_loss", "VAE, loss an image", 1, LOSS),
+    Metric("vae.test_kl", "vae_kl", "VAE, KL an image", 1, "KL an image, test images"),
+    Metric("vae.test_mse", "vae_mse_x1000", "VAE decoding the mean, MSE × 1000", 1e3, MSE),
+    Metric(
+        "vae.active_units",
+        "vae_active_units",
+        "VAE, active latents",
+        1,
+        "latents whose mean varies, validation images",
+    ),
+    Metric("vae_2d.test_loss", "vae_2d_loss", "VAE Z = 2, loss an image", 1, LOSS),
+    Metric(
+        "classifier.test_accuracy",
+        "classifier_accuracy_pct",
+        "Classifier, accuracy %",
+        100,
+        ACCURACY,
+    ),
+    Metric(
+        "classifier_random_encoder.test_accuracy",
+        "untrained_accuracy_pct",
+        "Classifier, untrained encoder, accuracy %",
+        100,
+        ACCURACY,
+    ),
+    Metric(
+        "classifier_end_to_end.test_accuracy",
+        "end_to_end_accuracy_pct",
+        "Classifier, end to end, accuracy %",
+        100,
+        ACCURACY,
+    ),
+    Metric(
+        "ae.davies_bouldin",
+        "ae_davies_bouldin",
+        "Autoencoder, Davies-Bouldin index",
+        1,
+        "of latents by digit, validation images",
+    ),
 )

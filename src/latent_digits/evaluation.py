@@ -5,6 +5,7 @@ says by how much (Efron 1979). Nothing here trains: `evaluate` is the one stage 
 set.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from latent_digits.pixels import as_input
 from latent_digits.seeds import seed_for
 
 Metrics = dict[str, float | int]
+Measured = Mapping[str, float | int | np.ndarray]  # an array has a value a test image
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,15 @@ class Evaluation:
     def seed_for(self, *position: str) -> int:
         return seed_for(self.seed, "evaluate", *position)
 
-    def interval(self, name: str, values: Tensor | np.ndarray) -> Metrics:
+    def summary(self, measured: Measured) -> Metrics:
+        """The numbers as they are, and the mean of each array with its interval."""
+        found: Metrics = {}
+        for name, value in measured.items():
+            found |= self.interval(name, value) if isinstance(value, np.ndarray) else {name: value}
+        return found
+
+    def interval(self, name: str, sample: np.ndarray) -> Metrics:
         """The mean of one value an image, and the bounds of its 95 % bootstrap interval."""
-        sample = np.asarray(values, dtype=np.float64)
         rng = np.random.default_rng(self.seed_for("bootstrap"))
         found = bootstrap(
             (sample,), np.mean, n_resamples=self.resamples, batch=100, method="percentile", rng=rng
@@ -72,39 +80,39 @@ class Evaluation:
     ) -> Values:
         return measure(model, objective, inputs, targets, self.seed_for("sampling"))
 
-    def autoencoder(self, model: nn.Module) -> Metrics:
+    def autoencoder(self, model: nn.Module) -> Measured:
         """MSE on validation and test, and how well the latents separate the digits."""
         val = self.values(model, reconstruction, self.val.images, self.val.images)["loss"]
         test = self.values(model, reconstruction, self.test.images, self.test.images)["loss"]
         return {
             "val_mse": mean(val),
-            **self.interval("test_mse", test),
+            "test_mse": array(test),
             "davies_bouldin": self.davies_bouldin(latents(model, self.val.images)),
         }
 
-    def pca(self, components: int) -> Metrics:
+    def pca(self, components: int) -> Measured:
         """The linear baseline: test MSE through as many principal components as latents."""
         train, test = flat(self.train.images), flat(self.test.images)
         model = PCA(components, svd_solver="covariance_eigh").fit(train)
         error = ((model.inverse_transform(model.transform(test)) - test) ** 2).mean(axis=1)
-        return {"components": components, **self.interval("test_mse", error)}
+        return {"components": components, "test_mse": error.astype(np.float64)}
 
-    def denoiser(self, model: nn.Module, text: Noise, harsh: Noise) -> Metrics:
+    def denoiser(self, model: nn.Module, text: Noise, harsh: Noise) -> Measured:
         """Test MSE under both noises, drawn once, and that of the noisy images as they are."""
         clean = self.test.images
         noisy, harsher = self.noisy_test("text", text), self.noisy_test("harsh", harsh)
         denoised = self.values(model, reconstruction, noisy, clean)["loss"]
         denoised_harsh = self.values(model, reconstruction, harsher, clean)["loss"]
         return {
-            **self.interval("test_mse", denoised),
-            **self.interval("harsh_test_mse", denoised_harsh),
-            **self.interval("noisy_test_mse", mean_squared_error(noisy, as_input(clean))),
+            "test_mse": array(denoised),
+            "harsh_test_mse": array(denoised_harsh),
+            "noisy_test_mse": array(mean_squared_error(noisy, as_input(clean))),
         }
 
     def noisy_test(self, name: str, noise: Noise) -> Tensor:
         return corrupted(self.test.images, noise, self.seed_for("noise", name))
 
-    def vae(self, model: VariationalAutoencoder, active_variance: float) -> Metrics:
+    def vae(self, model: VariationalAutoencoder, active_variance: float) -> Measured:
         """Loss per image and its two terms, MSE when the mean is decoded, and latents in use.
 
         A latent is active when its mean varies over the validation images by more than
@@ -116,15 +124,15 @@ class Evaluation:
         means = latents(model, self.val.images)
         return {
             "val_loss": mean(val["loss"]),
-            **self.interval("test_loss", test["loss"]),
-            **self.interval("test_squared_error", test["squared_error"]),
-            **self.interval("test_kl", test["kl"]),
-            **self.interval("test_mse", decoded["loss"]),
+            "test_loss": array(test["loss"]),
+            "test_squared_error": array(test["squared_error"]),
+            "test_kl": array(test["kl"]),
+            "test_mse": array(decoded["loss"]),
             "active_units": int((means.var(axis=0) > active_variance).sum()),
             "davies_bouldin": self.davies_bouldin(means),
         }
 
-    def classifier(self, model: nn.Module, trainable_parameters: int) -> Metrics:
+    def classifier(self, model: nn.Module, trainable_parameters: int) -> Measured:
         """Accuracy on all three sets."""
         accuracy = {
             name: self.values(model, classification, sample.images, sample.labels)["accuracy"]
@@ -133,14 +141,18 @@ class Evaluation:
         return {
             "train_accuracy": mean(accuracy["train"]),
             "val_accuracy": mean(accuracy["val"]),
-            **self.interval("test_accuracy", accuracy["test"]),
+            "test_accuracy": array(accuracy["test"]),
             "trainable_parameters": trainable_parameters,
         }
 
     def confusion(self, model: nn.Module) -> np.ndarray:
         """Test images by true digit (row) and predicted digit (column), int64 [10, 10]."""
-        predicted = self.values(model, predict, self.test.images, self.test.labels)["digit"]
-        return confusion_matrix(self.test.labels.numpy(), predicted.numpy(), labels=range(10))
+        return confusion_matrix(self.test.labels.numpy(), self.predicted(model), labels=range(10))
+
+    def predicted(self, model: nn.Module) -> np.ndarray:
+        """The digit that a classifier takes each test image for, uint8 [N]."""
+        found = self.values(model, predict, self.test.images, self.test.labels)["digit"]
+        return found.numpy().astype(np.uint8)
 
     def davies_bouldin(self, z: np.ndarray) -> float:
         """Davies & Bouldin 1979, of the digits as clusters: smaller is better separated."""
@@ -197,6 +209,10 @@ def reconstructions(model: nn.Module, inputs: Tensor) -> np.ndarray:
 def flat(images: Tensor) -> np.ndarray:
     """Images as rows of floats in [0, 1], [N, 784]."""
     return as_input(images).flatten(1).numpy()
+
+
+def array(values: Tensor) -> np.ndarray:
+    return values.numpy().astype(np.float64)
 
 
 def mean(values: Tensor) -> float:

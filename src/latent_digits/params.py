@@ -176,6 +176,7 @@ class NoiseParams(Section):
 
 
 class EvaluateParams(Section):
+    seed: Seed
     bootstrap_resamples: Annotated[int, Field(ge=100, le=100_000)]
     active_unit_variance: Annotated[float, Field(gt=0)]
     tsne_perplexity: Annotated[int, Field(ge=2, le=1000)]
@@ -185,6 +186,13 @@ class EvaluateParams(Section):
 class PlotParams(Section):
     dpi: Annotated[int, Field(ge=50, le=600)]
     max_points: Count
+
+
+class GateParams(Section):
+    """A headline's direction, and how much worse it may become, in its own unit."""
+
+    better: Literal["lower", "higher"]
+    tolerance: Annotated[float, Field(ge=0)]
 
 
 class FabricParams(Section):
@@ -217,6 +225,7 @@ class Params(Section):
     evaluate: EvaluateParams
     plot: PlotParams
     tracking: TrackingParams
+    gate: dict[str, GateParams]
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A quantity of the report: its key in metrics.json, its name, and its two values."""
+    """A quantity of the report: its key in evaluation.json, its name, and its two values."""
 
     key: str
     name: str

@@ -1,17 +1,22 @@
-"""What `evaluate` writes: each model's metrics, and every array that the figures draw."""
+"""What `evaluate` writes: each model's metrics, and every array that the figures draw.
 
-from collections.abc import Mapping
+`metrics.json` has the headlines, `evaluation.json` all that was measured, with intervals, and
+`per_image.safetensors` what a later comparison needs to pair the test images.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
-from latent_digits.catalogue import MODELS
+from latent_digits.catalogue import METRICS, MODELS, Metric
 from latent_digits.console import Board, say
 from latent_digits.corruption import Noise, corrupted
 from latent_digits.dataset import Dataset
-from latent_digits.evaluation import Evaluation, Metrics, latents
+from latent_digits.evaluation import Evaluation, Measured, Metrics, Sample, latents
+from latent_digits.fingerprint import fingerprint
 from latent_digits.params import NoiseParams, Params
 from latent_digits.showcase import (
     SHOWN,
@@ -24,6 +29,8 @@ from latent_digits.showcase import (
 from latent_digits.storage import Arrays, Row
 from latent_digits.store import Store
 from latent_digits.weights import load_model
+
+CLASSIFIERS = tuple(name for name in MODELS if name.startswith("classifier"))
 
 
 class Models(NamedTuple):
@@ -40,29 +47,82 @@ def load_models(folder: Path, dataset: Dataset) -> Models:
     return Models(networks, {name: about for name, (_, about) in loaded.items()})
 
 
-def all_metrics(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Metrics]:
-    """The content of `reports/metrics.json`."""
+def measured(
+    evaluation: Evaluation, models: Models, params: Params
+) -> Iterator[tuple[str, Measured]]:
+    """Each model's name and what is measured of it; PCA's too."""
     network, about = models.networks, models.about
-    noise, active = params.noise, params.evaluate.active_unit_variance
+    active = params.evaluate.active_unit_variance
+    yield "ae", evaluation.autoencoder(network["ae"])
+    yield "ae_2d", evaluation.autoencoder(network["ae_2d"])
+    yield "pca", evaluation.pca(about["ae"]["latent_dim"])
+    yield "denoiser", evaluation.denoiser(network["denoiser"], *denoisers_noises(params.noise))
+    yield "vae", evaluation.vae(network["vae"], active)
+    yield "vae_2d", evaluation.vae(network["vae_2d"], active)
+    for name in CLASSIFIERS:
+        yield name, evaluation.classifier(network[name], about[name]["trainable_parameters"])
+
+
+def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Measured]:
+    """All of `measured`, shown as it goes."""
+    found: dict[str, Measured] = {}
     with Board("evaluate", unit="model") as board:
         board.begin("metrics", len(MODELS) + 1)
-        metrics: dict[str, Metrics] = {}
+        for name, values in measured(evaluation, models, params):
+            found[name] = values
+            board.advance("metrics", len(found), len(MODELS) + 1, name)
+    return found
 
-        def add(name: str, values: Metrics) -> None:
-            metrics[name] = values
-            board.advance("metrics", len(metrics), len(MODELS) + 1, name)
 
-        add("ae", evaluation.autoencoder(network["ae"]))
-        add("ae_2d", evaluation.autoencoder(network["ae_2d"]))
-        add("pca", evaluation.pca(about["ae"]["latent_dim"]))
-        add("denoiser", evaluation.denoiser(network["denoiser"], *denoisers_noises(noise)))
-        add("vae", evaluation.vae(network["vae"], active))
-        add("vae_2d", evaluation.vae(network["vae_2d"], active))
-        for name in MODELS:
-            if name.startswith("classifier"):
-                trainable = about[name]["trainable_parameters"]
-                add(name, evaluation.classifier(network[name], trainable))
-    return metrics
+def headlines(metrics: Mapping[str, Measured | Metrics]) -> Metrics:
+    """The content of `metrics.json`, from that of `evaluation.json` or what it summarises."""
+    return {
+        one.name: scaled(float(np.mean(metrics[one.group][one.of_group])), one) for one in METRICS
+    }
+
+
+def scaled(value: float, metric: Metric) -> float:
+    return value * metric.scale if metric.scale != 1 else value
+
+
+def per_image(
+    evaluation: Evaluation, models: Models, params: Params, found: Mapping[str, Measured]
+) -> tuple[Arrays, Row]:
+    """The content of `per_image.safetensors`: arrays of a value a test image, and a description.
+
+    Errors are float16 in the headline's unit, half as exact as the fifth digit; classifiers have
+    the digit that they took each image for, under the headline's name like the others. The
+    description says of every headline how it was measured, so that two that differ in this are
+    never compared.
+    """
+    arrays: Arrays = {"labels": evaluation.test.labels.numpy().astype(np.uint8)}
+    for one in METRICS:
+        values = found[one.group][one.of_group]
+        if one.group in CLASSIFIERS:
+            arrays[one.name] = evaluation.predicted(models.networks[one.group])
+        elif isinstance(values, np.ndarray):
+            arrays[one.name] = (one.scale * values).astype(np.float16)
+    return arrays, {"ways": {one.name: way(one, evaluation, params) for one in METRICS}}
+
+
+def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
+    """How a headline was measured, in facts of which none may differ in a comparison."""
+    on_test = metric.way.endswith("test images")
+    sample = evaluation.test if on_test else evaluation.val
+    facts: Row = {"way": metric.way, "images": digest_of_sample(sample)}
+    if metric.group == "denoiser":
+        harsh = metric.of_group.startswith("harsh")
+        levels = params.noise.harsh if harsh else params.noise.text
+        facts["noise"] = " ".join(f"{value:g}" for value in levels.model_dump().values())
+    if metric.group in ("denoiser", "vae", "vae_2d"):
+        facts["seed"] = evaluation.seed
+    if metric.of_group == "active_units":
+        facts["variance"] = params.evaluate.active_unit_variance
+    return facts
+
+
+def digest_of_sample(sample: Sample) -> str:
+    return fingerprint(sample.images.numpy(), sample.labels.numpy())[:12]
 
 
 def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays:

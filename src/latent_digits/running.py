@@ -38,20 +38,22 @@ class Training(NamedTuple):
 
 
 def run_trainings(
-    stage: str,
+    store: Store,
     digits: Digits,
     trainings: Mapping[str, Training],
     fabric: FabricParams,
-    run: StageRun,
+    log: Callable[[Row, int], Any],
 ) -> dict[str, Trained]:
-    """Each training's result by its name; trainings that were killed go on where they were.
+    """Each training's result by its name; trainings that were killed go on as `store` has them.
+
+    `log` gets each epoch's values under the training's name, and the epoch.
 
     Side by side, a process each, or one after the other where `fabric` asks for several processes
     a training. Raises UserError when one diverges or collapses each time.
     """
-    spread = Spread(**fabric.model_dump())
+    stage, spread = store.stage, Spread(**fabric.model_dump())
     count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
-    with Store(stage, digits) as store, workers(count) as crew, Board(stage) as board:
+    with store, workers(count) as crew, Board(stage) as board:
         saved = {
             name: Resuming(store.slot(name, one.function, one.arguments, spread))
             for name, one in trainings.items()
@@ -67,7 +69,7 @@ def run_trainings(
                 row = event.history[-1]
                 epoch = int(row["epoch"])
                 board.advance(name, epoch, trainings[name].epochs, losses(row))
-                run.metrics({name: without_epoch(row)}, step=epoch)
+                log({name: without_epoch(row)}, epoch)
 
         shared = crew.share(digits)
 

@@ -1,0 +1,168 @@
+"""The study's models again under other seeds: `make replicas N=5`.
+
+The design, the data and the test's noise stay; initial weights, batches, dropout and training noise
+are drawn anew from the seeds 1, 2, … without the study's own. All of them are one pool of work, so
+every worker is busy, and a killed run goes on. `reports/replicas.json` grows by each seed; of
+another recipe it begins anew. It is in git, and no stage's output: `make compare` reads it.
+"""
+
+import argparse
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from latent_digits.arithmetic import one_thread
+from latent_digits.comparison.seeds import FILE, recipe_of, summary
+from latent_digits.console import Board, UserError, run_stage, say
+from latent_digits.dataset import Dataset, load_dataset
+from latent_digits.design import load_design
+from latent_digits.digits import Digits, digits_of
+from latent_digits.evaluation import evaluation_of
+from latent_digits.params import Params, load_params
+from latent_digits.provenance import Study, flatten, read_study
+from latent_digits.results import Models, headlines, measured
+from latent_digits.running import Training, run_trainings
+from latent_digits.storage import Arrays, Row, read_json, write_json
+from latent_digits.store import STATE, Store
+from latent_digits.study import autoencoders, classifiers, denoisers, vaes
+from latent_digits.trainings import Report, Trained
+from latent_digits.weights import build
+from latent_digits.workers import side_by_side, workers
+
+Sets = tuple[Dataset, Dataset, Dataset]  # train, val, test
+Named = dict[str, Training]
+MOST = 1000
+
+
+class ReplicasStore(Store):
+    """What a killed run goes on from, beside the stages' own; the code is that of training."""
+
+    def __init__(self, part: str, *inputs: Any):
+        super().__init__("finetune", *inputs)
+        self.stage, self.folder = "replicas", STATE / "replicas" / part
+
+
+def main() -> None:
+    number = asked()
+    params, study = load_params(), read_study(Path.cwd())
+    require_current(study)
+    train, val, test = (
+        load_dataset(Path(f"data/split/{name}.safetensors")) for name in ("train", "val", "test")
+    )
+    design = load_design(Path("reports/design.json"), train)
+    found = begun(study)
+    seeds = list(islice((seed for seed in count(1) if seed != params.seed), number))
+    missing = [seed for seed in seeds if str(seed) not in found["rows"]]
+    say(f"replicas: seeds {seeds[0]} to {seeds[-1]}, of which {len(missing)} are to be trained.")
+    if missing:
+        digits = digits_of(train, val)
+        plans = {
+            seed: autoencoders(design, params.train_ae, seed)
+            | denoisers(design, params.train_denoise, params.noise.text, seed)
+            | vaes(design, params.train_vae, seed)
+            for seed in missing
+        }
+        models = trained("first", digits, plans, params)
+        heads = {
+            seed: classifiers(design, encoder_of(models[seed]["ae"]), params.finetune, seed)
+            for seed in missing
+        }
+        for seed, classified in trained("heads", digits, heads, params).items():
+            models[seed] |= classified
+        for seed, row in rows_of(models, (train, val, test), params):
+            rows = found["rows"] | {str(seed): row}
+            found["rows"] = {one: rows[one] for one in sorted(rows, key=int)}
+            found["summary"] = summary(list(found["rows"].values()))
+            write_json(FILE, found)
+    say(f"replicas: {FILE} holds {len(found['rows'])} seeds beside the study's own.")
+
+
+def asked() -> int:
+    parser = argparse.ArgumentParser(prog="replicas", description="The study under other seeds.")
+    parser.add_argument("number", help="how many seeds, beside the study's own")
+    text = parser.parse_args().number
+    if not text.isdecimal() or not 1 <= int(text) <= MOST:
+        raise UserError(f"N is {text!r}; it should be a number of seeds, 1 to {MOST}.")
+    return int(text)
+
+
+def require_current(study: Study) -> None:
+    """Raise UserError unless split and design are those of the code and parameters here."""
+    current = study.made({})
+    if stale := [stage for stage in ("prepare", "tune") if stage not in current]:
+        raise UserError(
+            f"{' and '.join(stale)} has results of other code or parameters than those here, and "
+            "replicas keep split and design; run `dvc repro tune` first."
+        )
+
+
+def begun(study: Study) -> Row:
+    """What the file holds of this recipe, or the beginning of it."""
+    recipe = recipe_of(study)
+    if FILE.exists() and (before := read_json(FILE)).get("recipe") == recipe:
+        return before
+    commit, dirty = study.commit
+    name = commit[:7] + (" with changes" if dirty else "")
+    return {"commit": name, "recipe": recipe, "summary": {}, "rows": {}}
+
+
+def trained(
+    part: str, digits: Digits, plans: dict[int, Named], params: Params
+) -> dict[int, dict[str, tuple[Arrays, Row]]]:
+    """Each seed's models by name, weights and description, from one pool of trainings."""
+    flat = {f"seed{seed}_{name}": one for seed, plan in plans.items() for name, one in plan.items()}
+    store = ReplicasStore(part, digits)
+    results = run_trainings(store, digits, flat, params.fabric, lambda values, epoch: None)
+    return {
+        seed: {name: described(results[f"seed{seed}_{name}"], one) for name, one in plan.items()}
+        for seed, plan in plans.items()
+    }
+
+
+def described(result: Trained, training: Training) -> tuple[Arrays, Row]:
+    trainable = result.trainable_parameters
+    return result.weights, training.about | {"trainable_parameters": trainable}
+
+
+def encoder_of(autoencoder: tuple[Arrays, Row]) -> Arrays:
+    weights, _ = autoencoder
+    return {
+        name.removeprefix("encoder."): value
+        for name, value in weights.items()
+        if name.startswith("encoder.")
+    }
+
+
+def rows_of(models: dict[int, dict[str, tuple[Arrays, Row]]], sets: Sets, params: Params) -> Any:
+    """(seed, row of the file) as they are measured."""
+    with workers(side_by_side(len(models))) as crew, Board("replicas", "seed") as board:
+        shared = crew.share(sets)
+        board.begin("measured", len(models))
+        calls = {str(seed): (row_of, shared, one, params) for seed, one in models.items()}
+        for done, (seed, row) in enumerate(crew.run(calls, lambda name, event: None), 1):
+            board.advance("measured", done, len(models), f"seed {seed}")
+            yield int(seed), row
+
+
+def row_of(
+    sets: Sets, models: dict[str, tuple[Arrays, Row]], params: Params, report: Report
+) -> Row:
+    """What `evaluate` would measure of these models."""
+    networks = {}
+    for name, (weights, about) in models.items():
+        network = build(about)
+        network.load_state_dict({key: torch.from_numpy(one) for key, one in weights.items()})
+        networks[name] = network.eval()
+    loaded = Models(networks, {name: about for name, (_, about) in models.items()})
+    with one_thread():
+        evaluation = evaluation_of(*sets, params.evaluate.seed, params.evaluate.bootstrap_resamples)
+        found = dict(measured(evaluation, loaded, params))
+    means = {key: float(np.mean(value)) for key, value in flatten(found)}
+    return {"metrics": headlines(found), "details": means}
+
+
+if __name__ == "__main__":
+    run_stage(main)
