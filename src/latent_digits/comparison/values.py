@@ -1,0 +1,136 @@
+"""What a comparison says, as plain values: `reports/compare.json`, from which its pages are made.
+
+The models are strict, since a page is also made from a file that a stranger's pull request wrote.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=300)]
+Few = Annotated[list[Text], Field(max_length=100)]
+Verdict = Literal[
+    "same", "better", "worse", "unclear", "not comparable", "new", "gone", "not finite"
+]
+SYMBOLS: dict[Verdict, str] = {
+    "same": "=",
+    "better": "better",
+    "worse": "worse",
+    "unclear": "~",
+    "not comparable": "×",
+    "new": "new",
+    "gone": "gone",
+    "not finite": "!",
+}
+
+
+class Value(BaseModel):
+    """A part of a comparison: strict types, unknown keys refused, immutable, finite."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Side(Value):
+    """One of the two revisions. `seeds` is how many trainings its means are over."""
+
+    revision: Text
+    commit: Annotated[str, Field(max_length=40)]  # "" outside of git
+    subject: Text
+    changes: bool  # that no commit has
+    seeds: Annotated[int, Field(ge=0, le=100_000)]
+    test_images: Annotated[str, Field(max_length=64)]  # the test set's digest; "" where unknown
+
+
+class MetricRow(Value):
+    """A headline on both sides, in its unit. `low` to `high` is the change's 95 % interval."""
+
+    name: Text
+    title: Text
+    better: Literal["lower", "higher"] | None
+    base: float | None
+    head: float | None
+    change: float | None
+    low: float | None
+    high: float | None
+    tolerance: float | None  # None: not gated
+    beyond: bool  # worse than the tolerance even at the kind end of the interval
+    verdict: Verdict
+    note: Text
+
+
+class Difference(Value):
+    """Something that differs: a parameter, or another metric. None: it is not there."""
+
+    name: Text
+    base: Text | None
+    head: Text | None
+
+
+class StageRow(Value):
+    """A stage whose entry in the lock differs, why, and whether its outputs are the same anyway."""
+
+    stage: Text
+    causes: Few
+    same_bytes: bool
+
+
+class Stale(Value):
+    """A stage whose results are not those of the tree, and why."""
+
+    stage: Text
+    causes: Few
+
+
+class DigitRow(Value):
+    """One digit's test images under one headline: their mean on both sides, and a p-value."""
+
+    name: Text
+    digit: Annotated[int, Field(ge=0, le=9)]
+    images: int
+    base: float
+    head: float
+    p: float
+
+
+class Image(Value):
+    """A test image that became worse: its place in the test set, and its value on both sides."""
+
+    name: Text
+    index: int
+    label: int
+    base: float
+    head: float
+
+
+class Curve(Value):
+    """The validation loss of a training by epoch, on both sides."""
+
+    name: Text
+    base: Annotated[list[float], Field(max_length=10_000)]
+    head: Annotated[list[float], Field(max_length=10_000)]
+
+
+class Gate(Value):
+    """How `make gate` ends: 0 pass, 1 worse, 2 stale, 3 not comparable, and why."""
+
+    exit: Annotated[int, Field(ge=0, le=3)]
+    reasons: Few
+    changes: list[Difference]  # of the gate itself
+
+
+class Comparison(Value):
+    """All of it, in the order of the page."""
+
+    sentence: Text
+    base: Side
+    head: Side
+    remarks: Few
+    stale: list[Stale]
+    gate: Gate
+    metrics: list[MetricRow]
+    parameters: list[Difference]
+    stages: list[StageRow]
+    others: list[Difference]
+    digits: list[DigitRow]
+    worsened: list[Image]
+    curves: list[Curve]
