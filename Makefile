@@ -2,11 +2,12 @@
 # .venv is made anew only when requirements.lock changes.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+N ?= 5
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro verify test smoke ui sync ablation bench growth check format lock
+.PHONY: help repro verify test replicas compare gate smoke ui sync ablation bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -22,6 +23,17 @@ verify: $(BIN)/ready  ## the study again, in a copy: are these the bytes of dvc.
 
 test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 	python -m pytest
+
+replicas: $(BIN)/ready  ## the study's models under N further seeds: reports/replicas.json
+	dvc repro --quiet prepare
+	@python -m latent_digits.commands.replicas "$(N)"
+
+compare: $(BIN)/ready  ## this tree against BASE=main: reports/compare.html; what moved, and beyond what noise?
+	@python -m latent_digits.commands.compare "$(BASE)"
+
+gate: $(BIN)/ready  ## the same, and fail where a metric is worse than params.yaml allows (STRICT=1: may be)
+	@python -m latent_digits.commands.compare --gate --strict "$(STRICT)" \
+	  --accept-new-test-set "$(ACCEPT_NEW_TEST_SET)" $(if $(NEUTRAL),--neutral) "$(BASE)"
 
 smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 	python tests/smoke.py

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=300)]
 Few = Annotated[list[Text], Field(max_length=100)]
+Better = Literal["lower", "higher"]
 Verdict = Literal[
-    "same", "better", "worse", "unclear", "not comparable", "new", "gone", "not finite"
+    "same", "better", "worse", "changed", "unclear", "not comparable", "new", "gone", "not finite"
 ]
 SYMBOLS: dict[Verdict, str] = {
     "same": "=",
     "better": "better",
     "worse": "worse",
+    "changed": "≠",  # beyond noise, where neither direction is better
     "unclear": "~",
     "not comparable": "×",
     "new": "new",
@@ -46,7 +48,7 @@ class MetricRow(Value):
 
     name: Text
     title: Text
-    better: Literal["lower", "higher"] | None
+    better: Better | None
     base: float | None
     head: float | None
     change: float | None

@@ -1,0 +1,134 @@
+"""This tree against a revision of git: `make compare BASE=main` and `make gate BASE=main`.
+
+`compare` prints the headlines and writes `reports/compare.md`, `.html` and `.json`, which are not
+in git. With `--gate` it ends with 0: passes; 1: a metric is worse beyond its tolerance; 2: the
+results are not those of the tree; 3: not comparable, or no base; 4: asked wrongly. (`make` itself
+ends with 2 whatever fails, and says the code.)
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from latent_digits.comparison.assembly import compared
+from latent_digits.comparison.gate import INCOMPARABLE, MISUSE
+from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural, render
+from latent_digits.comparison.page import PICTURES, page
+from latent_digits.comparison.revisions import NoBaseError, committed, working_tree
+from latent_digits.comparison.values import SYMBOLS, Comparison, Side
+from latent_digits.console import UserError, run_stage, say
+from latent_digits.params import load_params
+from latent_digits.storage import write_text
+
+PAGES = Path("reports")
+FIGURES = Path("reports/figures")
+SWITCH = {"": False, "0": False, "1": True}
+
+
+def main() -> None:
+    arguments = asked()
+    if not arguments.gate:
+        comparison = compare(arguments)
+        print_summary(comparison)
+        return
+    try:
+        comparison = compare(arguments)
+    except NoBaseError as error:
+        say(f"gate: {error}")
+        sys.exit(0 if arguments.neutral else INCOMPARABLE)
+    except UserError as error:
+        say(f"gate: {error}")
+        sys.exit(MISUSE)
+    print_summary(comparison)
+    neutral = arguments.neutral and comparison.gate.exit == INCOMPARABLE
+    sys.exit(0 if neutral else comparison.gate.exit)
+
+
+def asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="compare", description="This tree against a revision.")
+    parser.add_argument("base", nargs="?", default="", help="a commit, branch or tag")
+    parser.add_argument("--gate", action="store_true", help="end with the gate's code")
+    parser.add_argument("--neutral", action="store_true", help="not comparable is no failure")
+    parser.add_argument("--strict", default="", help="1: fail unless no metric can be worse")
+    parser.add_argument("--accept-new-test-set", default="", help="1: another test set is meant")
+    arguments = parser.parse_args()
+    for name in ("strict", "accept_new_test_set"):
+        text = getattr(arguments, name)
+        if text not in SWITCH:
+            say(f"gate: {name.upper()} is {text!r}; it should be 1, or not be set.")
+            sys.exit(MISUSE)
+        setattr(arguments, name, SWITCH[text])
+    return arguments
+
+
+def compare(arguments: argparse.Namespace) -> Comparison:
+    """The comparison, and its three pages."""
+    load_params()  # a sentence on what is wrong there
+    here = Path.cwd()
+    with committed(here, arguments.base) as base:
+        comparison = compared(
+            base,
+            working_tree(here),
+            accept_new_test_set=arguments.accept_new_test_set,
+            strict=arguments.strict,
+        )
+        pairs = {name: (base.folder / FIGURES / name, here / FIGURES / name) for name in PICTURES}
+        figures = {
+            name: pair
+            for name, pair in pairs.items()
+            if all(path.exists() for path in pair) and differ(*pair)
+        }
+        html = page(comparison, figures)
+    write_text(PAGES / "compare.json", comparison.model_dump_json(indent=2) + "\n")
+    write_text(PAGES / "compare.md", render(comparison))
+    write_text(PAGES / "compare.html", html)
+    return comparison
+
+
+def differ(before: Path, after: Path) -> bool:
+    return before.read_bytes() != after.read_bytes()
+
+
+def print_summary(one: Comparison) -> None:
+    """The gated metrics as a table, and where to read on."""
+    screen = Console(highlight=False)
+    screen.print(one.sentence, style="bold", markup=False, soft_wrap=True)
+    screen.print(f"base  {told(one.base)}\nthis  {told(one.head)}", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name, right in (("metric", 0), ("base", 1), ("this", 1), ("change (95 %)", 1)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    table.add_column("tolerance", justify="right")
+    table.add_column("verdict")
+    for row in one.metrics:
+        verdict = SYMBOLS[row.verdict] + (", beyond tolerance" if row.beyond else "")
+        style = {"better": "green", "worse": "red"}.get(row.verdict, "")
+        table.add_row(
+            f"{row.name} {ARROWS[row.better]}".rstrip(),
+            number(row.base),
+            number(row.head),
+            change(row),
+            "" if row.tolerance is None else f"{row.tolerance:g}",
+            f"({verdict})" if one.stale else verdict,
+            style=style,
+        )
+    screen.print(table)
+    for stale in one.stale:
+        screen.print(f"{stale.stage}: {'; '.join(stale.causes)}", markup=False, soft_wrap=True)
+    for remark in [*one.remarks, ENDS[one.gate.exit], *one.gate.reasons]:
+        screen.print(remark, markup=False, soft_wrap=True)
+    screen.print(
+        f"{PAGES}/compare.html has the curves, images and reasons.", markup=False, soft_wrap=True
+    )
+
+
+def told(side: Side) -> str:
+    known = f" {side.commit[:7]} {side.subject}" if side.commit else ""
+    changes = ", with changes" if side.changes else ""
+    return f"{side.revision}{known}{changes}; {plural(side.seeds, 'seed')}"
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,364 @@
+"""A comparison of two states in git: verdicts, reasons, and every way in which there is none."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import (
+    commit,
+    edit_metrics,
+    git,
+    lock,
+    parameters,
+    replicas,
+    results,
+    study,
+)
+
+from latent_digits.commands.verify import environment
+from latent_digits.comparison.assembly import compared
+from latent_digits.comparison.markdown import render
+from latent_digits.comparison.revisions import NoBaseError, committed, working_tree
+from latent_digits.comparison.values import Comparison, MetricRow
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(tmp_path_factory.mktemp("study") / "project")
+
+
+@pytest.fixture
+def project(pristine: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(pristine, tmp_path / "project")
+
+
+def compare(folder: Path, base: str = "main", **asked: bool) -> Comparison:
+    with committed(folder, base) as revision:
+        return compared(revision, working_tree(folder), **asked)
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "latent_digits.commands.compare", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def row(comparison: Comparison, name: str) -> MetricRow:
+    return next(one for one in comparison.metrics if one.name == name)
+
+
+def another_recipe(params: dict[str, Any]) -> None:
+    params["train_ae"]["ae"]["patience"] = 8
+
+
+def test_nothing_changed(project: Path) -> None:
+    found = compare(project)
+    assert {one.verdict for one in found.metrics} == {"same"}
+    assert found.sentence == "Nothing differs: every metric is the same to the last digit."
+    assert (found.gate.exit, found.stages, found.parameters) == (0, [], [])
+
+
+def test_worse_beyond_tolerance_better_and_unclear(project: Path) -> None:
+    replicas(project)
+    commit(project, "replicas")
+    parameters(project, another_recipe)
+    results(project, {"ae_mse_e3": 2.0, "vae_loss": -2.0, "vae_mse_e3": 0.05})
+    found = compare(project)
+    assert row(found, "ae_mse_e3").verdict == "worse"
+    assert row(found, "ae_mse_e3").beyond
+    assert row(found, "vae_loss").verdict == "better"
+    assert row(found, "vae_mse_e3").verdict == "unclear"
+    assert "differ over the images" in row(found, "vae_mse_e3").note
+    assert row(found, "denoiser_mse_e3").verdict == "same"
+    assert found.sentence == (
+        "1 better, 1 worse of 9 gated metrics; 1 of 9 worse beyond tolerance."
+    )
+    assert found.gate.exit == 1
+    assert found.gate.reasons[0].startswith("ae_mse_e3 is worse by 1.")
+    assert (found.base.seeds, found.head.seeds) == (6, 1)
+    assert [one.name for one in found.parameters] == ["train_ae.ae.patience"]
+    causes = {one.stage: (one.causes, one.same_bytes) for one in found.stages}
+    assert causes["train_ae"] == (["parameter train_ae.ae.patience"], True)
+    assert found.worsened
+    assert {one.name for one in found.digits} == {"ae_mse_e3"}
+
+
+def test_worse_within_tolerance_passes_and_strict_does_not(project: Path) -> None:
+    replicas(project, sigma=0.001)
+    commit(project, "replicas")
+    parameters(project, another_recipe)
+    results(project, {"ae_mse_e3": 0.09})
+    assert row(compare(project), "ae_mse_e3").verdict == "worse"
+    assert compare(project).gate.exit == 0
+    assert compare(project, strict=True).gate.exit == 0
+    results(project, {"ae_mse_e3": 0.0999})
+    assert compare(project).gate.exit == 0
+    strict = compare(project, strict=True).gate
+    assert (strict.exit, len(strict.reasons)) == (1, 1)
+    assert "may be worse" in strict.reasons[0]
+
+
+def test_without_noise_of_seeds_nothing_gates(project: Path) -> None:
+    parameters(project, another_recipe)
+    results(project, {"ae_mse_e3": 5.0})
+    found = compare(project)
+    assert row(found, "ae_mse_e3").verdict == "unclear"
+    assert "the noise of seeds is not known" in row(found, "ae_mse_e3").note
+    assert found.gate.exit == 0
+    assert any("make replicas" in remark for remark in found.remarks)
+
+
+def test_the_noise_of_another_recipe_is_borrowed_and_said(project: Path) -> None:
+    replicas(project)
+    commit(project, "replicas")
+    parameters(project, another_recipe)
+    results(project, draw=3)
+    commit(project, "patience")
+    parameters(project, lambda params: params["train_ae"]["ae"].update(patience=9))
+    results(project, {"ae_mse_e3": 3.0}, draw=3)
+    found = compare(project, "HEAD")
+    assert row(found, "ae_mse_e3").verdict == "worse"
+    loan = [remark for remark in found.remarks if "borrowed" in remark]
+    assert loan[0].startswith("The noise of seeds is borrowed: 5 seeds of ")
+    assert ", 1 states of the study ago" in loan[0] or ", 2 states of the study ago" in loan[0]
+
+
+def test_a_redraw_is_called_one(project: Path) -> None:
+    replicas(project)
+    commit(project, "replicas")
+    parameters(project, lambda params: params.update(seed=4))
+    results(project, draw=1)
+    found = compare(project)
+    assert found.sentence == (
+        "A redraw: only the seed differs, and all 9 gated metrics stay within the noise of seeds."
+    )
+    assert (found.gate.exit, found.base.seeds, found.head.seeds) == (0, 1, 1)
+
+
+def test_old_results_are_struck_out(project: Path) -> None:
+    commit(project, "base")
+    parameters(project, another_recipe)
+    found = compare(project)
+    assert [one.stage for one in found.stale] == [
+        *("train_ae", "finetune", "evaluate", "plot"),
+    ]
+    assert found.stale[0].causes == ["parameter train_ae.ae.patience"]
+    assert found.stale[2].causes == ["upstream: train_ae, finetune"]
+    assert found.gate.exit == 2
+    assert found.sentence.startswith("These are the old results: those of train_ae, finetune")
+    assert "~~=~~" in render(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("src/latent_digits/models.py", "code: src/latent_digits/models.py"),
+        ("stages/train_vae.py", "code: stages/train_vae.py"),
+        ("reports/histories/vae.csv", "reports/histories/vae.csv is not what the stage wrote"),
+    ],
+)
+def test_what_makes_results_old(project: Path, path: str, cause: str) -> None:
+    with (project / path).open("a") as file:
+        file.write("\n")
+    stale = {one.stage: one.causes for one in compare(project).stale}
+    assert any(one.startswith(cause) for one in stale["train_vae"])
+
+
+def test_a_file_that_no_stage_reads_makes_nothing_old(project: Path) -> None:
+    (project / "src/latent_digits/sending.py").write_text("")
+    parameters(project, lambda params: params["tracking"].update(required=True))
+    assert compare(project).gate.exit == 0
+
+
+def test_metrics_changed_by_hand(project: Path) -> None:
+    edit_metrics(project, ae_mse_e3=0.001)
+    found = compare(project)
+    assert found.gate.exit == 2
+    assert "metrics.json is not what the stage wrote" in found.stale[0].causes[0]
+
+
+def test_a_metric_that_is_not_finite_does_not_pass(project: Path) -> None:
+    edit_metrics(project, ae_mse_e3=float("nan"))
+    lock(project)
+    found = compare(project)
+    assert row(found, "ae_mse_e3").verdict == "not finite"
+    assert found.gate.exit == 1
+    assert found.gate.reasons == ["ae_mse_e3 is not finite."]
+    json.loads(found.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason"),
+    [("images", "other images"), ("noise", "other noise"), ("way", "another way of measuring")],
+)
+def test_what_was_measured_otherwise_is_not_compared(project: Path, fact: str, reason: str) -> None:
+    results(project, {"ae_mse_e3": 5.0}, **{fact: "other"})
+    found = compare(project)
+    assert {one.verdict for one in found.metrics} == {"not comparable"}
+    assert {one.note for one in found.metrics} == {reason}
+    assert found.gate.exit == 3
+    accepted = compare(project, accept_new_test_set=True).gate
+    assert accepted.exit == (0 if fact == "images" else 3)
+
+
+def test_shuffled_images_are_refused(project: Path) -> None:
+    """The digest is of the images in their order, so that pairs are pairs."""
+    from latent_digits.evaluation import evaluation_of
+    from latent_digits.results import digest_of_sample
+    from test_evaluation import dataset
+
+    one = dataset(20, 0)
+    other = evaluation_of(one, one, one, 0, 100).test
+    order = [*range(19, -1, -1)]
+    shuffled = type(other)(other.images[order], other.labels[order])
+    assert digest_of_sample(other) != digest_of_sample(shuffled)
+
+
+def test_metrics_come_and_go(project: Path) -> None:
+    path = project / "reports/metrics.json"
+    found = json.loads(path.read_text())
+    found["quite_new"] = 1.0
+    del found["ae_mse_e3"]
+    path.write_text(json.dumps(found))
+    lock(project)
+    comparison = compare(project)
+    assert row(comparison, "quite_new").verdict == "new"
+    assert row(comparison, "ae_mse_e3").verdict == "gone"
+    assert comparison.gate.exit == 3
+    assert comparison.gate.reasons == ["ae_mse_e3 cannot be compared: it is gone."]
+
+
+def test_the_gate_is_the_bases_and_its_change_is_said(project: Path) -> None:
+    replicas(project)
+    commit(project, "replicas")
+    parameters(project, another_recipe)
+    parameters(project, lambda params: params["gate"]["ae_mse_e3"].update(tolerance=1000.0))
+    results(project, {"ae_mse_e3": 2.0})
+    gate = compare(project).gate
+    assert gate.exit == 1
+    assert [(one.name, one.base, one.head) for one in gate.changes] == [
+        ("ae_mse_e3.tolerance", "0.1", "1000.0")
+    ]
+    assert "The gate itself differs" in render(compare(project))
+
+
+def test_a_base_from_before_there_were_values_per_image(project: Path) -> None:
+    git(project, "rm", "--quiet", "reports/per_image.safetensors")
+    commit(project, "old")
+    results(project)
+    found = compare(project, "HEAD")
+    assert {one.verdict for one in found.metrics} == {"not comparable"}
+    assert row(found, "ae_mse_e3").base == pytest.approx(20.0)
+    assert found.gate.exit == 3
+
+
+def test_a_base_with_the_long_table_of_old(project: Path) -> None:
+    path = project / "reports/metrics.json"
+    path.write_text(json.dumps({"ae": {"test_mse": 0.0055, "test_mse_low": 0.005}}))
+    git(project, "rm", "--quiet", "reports/per_image.safetensors")
+    commit(project, "old")
+    results(project)
+    assert row(compare(project, "HEAD"), "ae_mse_e3").base == pytest.approx(5.5)
+
+
+def test_no_commit_yet(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+    git(project, "init", "--quiet")
+    with pytest.raises(NoBaseError, match="has no commit yet"):
+        compare(project)
+
+
+def test_an_unknown_revision_without_a_remote(project: Path) -> None:
+    with pytest.raises(NoBaseError, match="no-such is no commit, branch or tag here, and there is"):
+        compare(project, "no-such")
+    with pytest.raises(NoBaseError, match="BASE is '--all'"):
+        compare(project, "--all")
+
+
+def test_a_shallow_clone_fetches_the_one_commit(project: Path, tmp_path: Path) -> None:
+    base = commit(project, "base")
+    results(project, draw=1)
+    commit(project, "another draw")
+    git(project, "config", "uploadpack.allowReachableSHA1InWant", "true")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", str(clone))
+    assert compare(clone, base).base.commit == base
+    with pytest.raises(NoBaseError, match="origin does not give it"):
+        compare(clone, "no-such")
+
+
+def test_where_head_has_left_main_is_the_default(project: Path) -> None:
+    base = commit(project, "base")
+    git(project, "checkout", "--quiet", "-b", "work")
+    results(project, draw=1)
+    commit(project, "mine")
+    git(project, "checkout", "--quiet", "main")
+    commit(project, "theirs")
+    git(project, "checkout", "--quiet", "work")
+    git(project, "merge", "--quiet", "main", "--message", "merge")
+    assert compare(project, "").base.subject == "theirs"
+    git(project, "checkout", "--quiet", "--detach", "HEAD~1")
+    assert compare(project, "").base.commit == base
+
+
+def test_no_main(project: Path) -> None:
+    git(project, "branch", "--move", "main", "trunk")
+    with pytest.raises(NoBaseError, match="no branch main is known here"):
+        compare(project, "")
+
+
+def test_the_command_writes_three_pages_and_ends_as_the_gate_does(project: Path) -> None:
+    replicas(project)
+    commit(project, "replicas")
+    parameters(project, another_recipe)
+    results(project, {"ae_mse_e3": 2.0})
+    done = command(project, "main")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "worse, beyond tolerance" in done.stdout
+    read = Comparison.model_validate_json((project / "reports/compare.json").read_text())
+    assert render(read) == (project / "reports/compare.md").read_text()
+    assert read.sentence in (project / "reports/compare.html").read_text()
+    assert command(project, "--gate", "main").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("no-such",), 3, "gate: no-such is no commit"),
+        (("--neutral", "no-such"), 0, "gate: no-such is no commit"),
+        (("--strict", "yes"), 4, "gate: STRICT is 'yes'; it should be 1, or not be set."),
+        (("main",), 0, ""),
+    ],
+)
+def test_how_the_gate_ends(project: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    done = command(project, "--gate", *arguments)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert "Traceback" not in done.stderr
+
+
+def test_parameters_that_are_wrong_are_misuse(project: Path) -> None:
+    parameters(project, lambda params: params["gate"]["vae_loss"].update(better="up"))
+    done = command(project, "--gate", "main")
+    assert done.returncode == 4
+    assert "params.yaml: gate.vae_loss.better is 'up'" in done.stderr
+
+
+def test_a_strangers_words_stay_words(project: Path) -> None:
+    evil = "<script>alert(1)</script> @all #1 | [x](http://e.org) `code`"
+    commit(project, evil)
+    found = compare(project, "HEAD")
+    text = render(found)
+    assert "<script>" not in text
+    assert "@all" not in text
+    assert "](http" not in text.replace("\\](", "")
+    assert "| [x" not in text

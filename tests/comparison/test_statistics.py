@@ -1,0 +1,138 @@
+"""Redraws are not called changes, and changes are found; tests against known values."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from latent_digits.comparison.statistics import (
+    LEVEL,
+    Change,
+    change,
+    change_over_images,
+    error_over_images,
+    holm,
+    mcnemar,
+    noise_of,
+)
+
+METRICS, IMAGES = 9, 300
+SIGMA = 1.0  # between seeds
+REPLICAS = 5
+
+
+def sides(rng: np.random.Generator, seeds: int, shift: float) -> Iterator[np.ndarray]:
+    """Values [seeds, METRICS, IMAGES] of two recipes on the same images, the second by `shift`.
+
+    Images differ by far more than trainings do, and every training likes some images better.
+    """
+    images = rng.normal(0, 20, (METRICS, IMAGES))
+    for by in (0.0, shift):
+        training = rng.normal(by, SIGMA, (seeds, METRICS, 1))
+        yield images + training + rng.normal(0, 4, (seeds, METRICS, IMAGES))
+
+
+def verdicts(rng: np.random.Generator, seeds: int, shift: float = 0.0) -> list[bool]:
+    """Which of a comparison's metrics are called changed, as `verdicts.metric_rows` does.
+
+    With a seed each, the noise of seeds is that of REPLICAS other trainings.
+    """
+    base, head = sides(rng, seeds, shift)
+    before, after = base.mean(2), head.mean(2)
+    loan = next(sides(rng, REPLICAS, 0.0)).mean(2)
+    changes: dict[str, Change] = {}
+    for metric in range(METRICS):
+        old, new = list(before[:, metric]), list(after[:, metric])
+        noise = noise_of(old, new) or noise_of(list(loan[:, metric]))
+        assert noise is not None
+        images = error_over_images(base[0, metric], head[0, metric])
+        changes[f"{metric}"] = change(old, new, images, noise)
+    corrected = holm({name: one.p for name, one in changes.items()})
+    return [p < LEVEL for p in corrected.values()]
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_redraws_are_called_a_change_in_at_most_a_twentieth_of_comparisons(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    alarms = [any(verdicts(rng, seeds)) for _ in range(1000)]
+    assert np.mean(alarms) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("seeds", "shift", "power"), [(1, 9.0, 0.9), (3, 5.0, 0.8), (5, 3.0, 0.85)]
+)
+def test_shifts_are_found(seeds: int, shift: float, power: float) -> None:
+    """In standard deviations between seeds, nine metrics corrected together."""
+    rng = np.random.default_rng(seeds)
+    found = [np.mean(verdicts(rng, seeds, shift)) for _ in range(100)]
+    assert np.mean(found) >= power
+
+
+def test_an_interval_holds_the_truth_in_95_of_100() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(400):
+        base, head = sides(rng, 3, 2.0)
+        old, new = list(base.mean(2)[:, 0]), list(head.mean(2)[:, 0])
+        noise = noise_of(old, new)
+        assert noise is not None
+        found = change(old, new, error_over_images(base[0, 0], head[0, 0]), noise)
+        held.append(found.low <= 2.0 <= found.high)
+    assert 0.93 <= np.mean(held) <= 0.995
+
+
+def test_images_alone_would_cry_wolf() -> None:
+    """Why the noise of seeds is asked for: by images alone most redraws are a change."""
+    rng = np.random.default_rng(0)
+    alarms = []
+    for _ in range(100):
+        base, head = (side[0, 0] for side in sides(rng, 1, 0.0))
+        alarms.append(change_over_images(base, head, 0).p < LEVEL)
+    assert np.mean(alarms) > 0.4
+
+
+def test_noise_is_pooled_over_both_sides() -> None:
+    noise = noise_of([1.0, 3.0], [10.0, 14.0])
+    assert noise is not None
+    assert noise.sigma == pytest.approx(((2 + 8) / 2) ** 0.5)
+    assert noise.freedom == 2
+    assert noise_of([1.0], [2.0]) is None
+    assert noise_of([1.0], [2.0, 4.0]) == pytest.approx((2**0.5, 1))
+
+
+def test_a_change_without_noise_of_images_is_students_t() -> None:
+    """Against scipy.stats.ttest_ind([1, 2, 3], [2, 4, 9])."""
+    noise = noise_of([1.0, 2.0, 3.0], [2.0, 4.0, 9.0])
+    assert noise is not None
+    found = change([1.0, 2.0, 3.0], [2.0, 4.0, 9.0], 0.0, noise)
+    assert found.value == 3.0
+    assert found.p == pytest.approx(0.23724, abs=1e-5)
+    assert found.low < 0 < found.high
+
+
+def test_of_images_only_those_that_differ_count() -> None:
+    """McNemar's exact test: 8 against 2 of ten, p = 2 (1 + 10 + 45) / 1024."""
+    base = np.array([True] * 8 + [False] * 2 + [True] * 990)
+    head = np.array([False] * 8 + [True] * 2 + [True] * 990)
+    assert mcnemar(base, head) == pytest.approx(112 / 1024)
+    assert mcnemar(base, base) == 1.0
+
+
+def test_pairs_of_images_leave_out_what_images_share() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 100, 1000)
+    found = change_over_images(base, base + rng.normal(0.1, 0.5, 1000), 0)
+    assert 0.03 < found.low < 0.1 < found.high < 0.17
+    assert found.p < 1e-6
+
+
+def test_other_numbers_of_images_are_no_pairs() -> None:
+    with pytest.raises(ValueError, match="3 and 4 images"):
+        error_over_images(np.zeros(3), np.zeros(4))
+
+
+def test_holm() -> None:
+    """The example of Holm 1979, section 3, with four tests."""
+    found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert found == pytest.approx({"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06})
+    assert holm({}) == {}
