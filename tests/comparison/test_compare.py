@@ -77,7 +77,7 @@ def test_worse_beyond_tolerance_better_and_unclear(project: Path) -> None:
     assert row(found, "ae_mse_e3").beyond
     assert row(found, "vae_loss").verdict == "better"
     assert row(found, "vae_mse_e3").verdict == "unclear"
-    assert "differ over the images" in row(found, "vae_mse_e3").note
+    assert "these two trainings differ: p < 0.001" in row(found, "vae_mse_e3").note
     assert row(found, "denoiser_mse_e3").verdict == "same"
     assert found.sentence == (
         "1 better, 1 worse of 9 gated metrics; 1 of 9 worse beyond tolerance."

@@ -95,6 +95,8 @@ def differ(before: Path, after: Path) -> bool:
 def print_summary(one: Comparison) -> None:
     """The gated metrics as a table, and where to read on."""
     screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen.width = 160  # of a file or a log nobody knows how wide it is looked at
     screen.print(one.sentence, style="bold", markup=False, soft_wrap=True)
     screen.print(f"base  {told(one.base)}\nthis  {told(one.head)}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")

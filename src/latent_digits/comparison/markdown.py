@@ -4,6 +4,7 @@ Its texts may be a stranger's, so nothing in them may become a link, a mention, 
 border.
 """
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -13,10 +14,11 @@ from latent_digits.comparison.values import (
     Difference,
     MetricRow,
     Side,
+    probability,
 )
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
-SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+SPECIAL = re.compile(r"([\\`*\[\]|~$])")
 LINKING = re.compile(r"(://|@|#|www(?=\.)|GH(?=-))")
 ENDS = {
     0: "The gate passes.",
@@ -86,7 +88,7 @@ def cells(row: MetricRow, old: bool) -> tuple[str, ...]:
     if row.verdict in ("better", "worse"):
         verdict = f"**{verdict}**{', beyond tolerance' if row.beyond else ''}"
     return (
-        f"{plain(row.name)} {ARROWS[row.better]}".rstrip(),
+        f"{code(row.name)} {ARROWS[row.better]}".rstrip(),
         number(row.base),
         number(row.head),
         change(row),
@@ -100,10 +102,11 @@ def change(row: MetricRow) -> str:
     """ "+0.12 (−0.05 to 0.29)"."""
     if row.change is None or row.verdict == "same":
         return "0" if row.verdict == "same" else "–"
-    text = f"{row.change:+.3g}"
-    if row.low is not None and row.high is not None:
-        text += f" ({row.low:+.3g} to {row.high:+.3g})"
-    return text.replace("-", "−")
+    if row.low is None or row.high is None or row.high <= row.low:
+        return f"{row.change:+.3g}".replace("-", "−")
+    places = max(0, 1 - math.floor(math.log10(row.high - row.low)))
+    parts = (f"{value:+.{places}f}" for value in (row.change, row.low, row.high))
+    return "{} ({} to {})".format(*parts).replace("-", "−")
 
 
 def changes(one: Comparison) -> Iterable[str]:
@@ -123,11 +126,11 @@ def changes(one: Comparison) -> Iterable[str]:
 def digits(one: Comparison) -> list[str]:
     rows = (
         (
-            plain(row.name),
+            code(row.name),
             str(row.digit),
             number(row.base),
             number(row.head),
-            f"{row.p:.2g}",
+            probability(row.p).removeprefix("p "),
             str(row.images),
         )
         for row in one.digits
@@ -137,7 +140,7 @@ def digits(one: Comparison) -> list[str]:
 
 def images(one: Comparison) -> list[str]:
     rows = (
-        (plain(row.name), str(row.index), str(row.label), number(row.base), number(row.head))
+        (code(row.name), str(row.index), str(row.label), number(row.base), number(row.head))
         for row in one.worsened
     )
     return table(("metric", "test image", "its digit", "base", "this"), rows)
@@ -162,10 +165,8 @@ def folded(title: str, lines: list[str]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, zeros too, or the whole number that it is."""
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:#.4g}"
+    """Four significant digits, zeros too."""
+    return "–" if value is None else f"{value:#.4g}".rstrip(".")
 
 
 def told(value: str | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural
-from latent_digits.comparison.values import SYMBOLS, Comparison, Curve, MetricRow
+from latent_digits.comparison.values import SYMBOLS, Comparison, Curve, MetricRow, probability
 
 TEMPLATE = "page.html.j2"
 PLOT_WIDTH, PLOT_HEIGHT = 360.0, 150.0
@@ -40,6 +40,7 @@ def page(comparison: Comparison, figures: Mapping[str, tuple[Path, Path]]) -> st
         seeds=[plural(side.seeds, "seed") for side in (comparison.base, comparison.head)],
         interval=interval,
         lines=lines,
+        probability=probability,
         size=(PLOT_WIDTH, PLOT_HEIGHT),
         figures=[
             (title, *(embedded(path) for path in figures[name]))

@@ -136,3 +136,7 @@ class Comparison(Value):
     digits: list[DigitRow]
     worsened: list[Image]
     curves: list[Curve]
+
+
+def probability(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -18,7 +18,7 @@ from latent_digits.comparison.statistics import (
     holm,
     noise_of,
 )
-from latent_digits.comparison.values import Better, MetricRow, Verdict
+from latent_digits.comparison.values import Better, MetricRow, Verdict, probability
 from latent_digits.seeds import seed_for
 
 TITLES = {one.name: one.title for one in METRICS}
@@ -133,13 +133,8 @@ def said_of_images(differ: Change | None) -> str:
     """The weaker claim, of these two trainings alone."""
     if differ is None:
         return ""
-    if differ.p < LEVEL:
-        return f"these two trainings differ over the images (p = {probability(differ.p)})"
-    return f"these two trainings are alike over the images (p = {probability(differ.p)})"
-
-
-def probability(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    alike = "differ" if differ.p < LEVEL else "are alike"
+    return f"these two trainings {alike}: {probability(differ.p)} over images"
 
 
 def row(
