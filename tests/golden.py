@@ -142,11 +142,14 @@ def measures(evaluation: Evaluation, found: dict[str, Trained]) -> dict[str, Any
     z = latents(ae, evaluation.val.images)
     return {
         "metrics": [
-            evaluation.autoencoder(ae),
-            evaluation.pca(Z),
-            evaluation.denoiser(loaded(found["denoiser"], model="autoencoder"), NOISE, NOISE),
-            evaluation.vae(vae, 0.01),
-            evaluation.classifier(classifier, 1),
+            evaluation.summary(one)
+            for one in (
+                evaluation.autoencoder(ae),
+                evaluation.pca(Z),
+                evaluation.denoiser(loaded(found["denoiser"], model="autoencoder"), NOISE, NOISE),
+                evaluation.vae(vae, 0.01),
+                evaluation.classifier(classifier, 1),
+            )
         ],
         "arrays": [
             evaluation.confusion(classifier),

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from latent_digits.storage import read_csv
+from latent_digits.catalogue import METRICS as HEADLINES
+from latent_digits.storage import read_csv, read_tensors
 from smoke import PROJECT, dvc, run, scratch_copy
 
 SOURCE = PROJECT / "src/latent_digits"
@@ -211,7 +212,7 @@ def test_a_change_of_style_reruns_the_plot_alone(smoke: Any) -> None:
 
 def test_metrics_are_complete_and_finite(smoke: Any) -> None:
     folder, _, _ = smoke
-    metrics = json.loads((folder / "reports/metrics.json").read_text())
+    metrics = json.loads((folder / "reports/evaluation.json").read_text())
     for key in METRICS:
         group, name = key.split(".")
         value = metrics[group][name]
@@ -222,6 +223,28 @@ def test_metrics_are_complete_and_finite(smoke: Any) -> None:
         metrics["vae"]["test_squared_error"] + metrics["vae"]["test_kl"]
     )
     assert metrics["pca"]["test_mse"] < metrics["denoiser"]["noisy_test_mse"]
+
+
+def test_headlines_are_few_and_those_of_the_long_table(smoke: Any) -> None:
+    folder, _, _ = smoke
+    headlines = json.loads((folder / "reports/metrics.json").read_text())
+    details = json.loads((folder / "reports/evaluation.json").read_text())
+    assert list(headlines) == [one.name for one in HEADLINES]
+    for one in HEADLINES:
+        value = one.scale * details[one.group][one.of_group]
+        assert headlines[one.name] == pytest.approx(value, rel=1e-12)
+
+
+def test_values_per_test_image_have_the_headlines_for_their_means(smoke: Any) -> None:
+    folder, _, _ = smoke
+    headlines = json.loads((folder / "reports/metrics.json").read_text())
+    arrays, about = read_tensors(folder / "reports/per_image.safetensors")
+    assert set(about["ways"]) == set(headlines)
+    for name in set(arrays) - {"labels"}:
+        right = 100.0 * (arrays[name] == arrays["labels"])
+        values = right if name.endswith("_pct") else arrays[name].astype(float)
+        assert len(values) == 1000
+        assert values.mean() == pytest.approx(headlines[name], rel=1e-4)
 
 
 def test_the_report_shows_every_figure_and_number(smoke: Any) -> None:

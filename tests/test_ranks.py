@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from latent_digits.params import FabricParams
 from latent_digits.ranks import DEFAULT, Ranks, Spread, run_rank
 from latent_digits.running import Training, run_trainings
 from latent_digits.stack import Linear, Stack
+from latent_digits.store import Store
 from latent_digits.training import Recipe, Row
 from latent_digits.trainings import (
     Trained,
@@ -127,12 +127,12 @@ def run(function: Callable[..., Trained], before: tuple[Any, ...]) -> Trained:
     """A training over two processes, as a stage runs it."""
 
     arguments = (*before, 5, 0.2, RECIPE, 1)
-    log: Any = SimpleNamespace(metrics=lambda values, step: None)
     two = FabricParams(
         accelerator="cpu", devices=2, num_nodes=1, strategy="ddp", precision="32-true"
     )
     trainings = {"ae": Training(function, arguments, RECIPE.epochs, {})}
-    return run_trainings("train_ae", digits(), trainings, two, log)["ae"]
+    store = Store("train_ae", digits())
+    return run_trainings(store, digits(), trainings, two, lambda values, step: None)["ae"]
 
 
 def test_the_exception_of_one_rank_is_what_is_raised(crew: tuple[Workers, Any]) -> None:

@@ -45,7 +45,7 @@ def test_values(number: float, text: str) -> None:
 
 
 def test_every_compared_number_is_one_of_the_metrics() -> None:
-    metrics = json.loads((REPORTS / "metrics.json").read_text())
+    metrics = json.loads((REPORTS / "evaluation.json").read_text())
     rows = [comparison(metrics, one) for one in COMPARED]
     assert all(row["run"] for row in rows)
 
@@ -67,7 +67,7 @@ def test_an_ablation_that_is_not_complete_is_refused() -> None:
 
 def test_the_committed_report_is_that_of_the_committed_numbers() -> None:
     histories = {name: read_csv(REPORTS / f"histories/{name}.csv") for name in MODELS}
-    names = "metrics.json", "design.json", "ablation.json"
+    names = "evaluation.json", "design.json", "ablation.json"
     metrics, design, ablation = (read_json(REPORTS / name) for name in names)
     trials = read_csv(REPORTS / "trials.csv")
     text = render_report(metrics, design, trials, histories, ablation)

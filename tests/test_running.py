@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from latent_digits.console import UserError
 from latent_digits.digits import Digits
 from latent_digits.params import FabricParams
 from latent_digits.running import Training, run_trainings
+from latent_digits.store import Store
 from latent_digits.training import Recipe
 from latent_digits.trainings import Trained, train_autoencoder
 
@@ -34,8 +34,8 @@ def run(recipes: dict[str, Recipe], metrics: Any, black_rows: int = 0) -> dict[s
         name: Training(train_autoencoder, (4, 0.1, recipe, 1), recipe.epochs, {})
         for name, recipe in recipes.items()
     }
-    log: Any = SimpleNamespace(metrics=metrics)
-    return run_trainings("train_ae", digits(black_rows), trainings, ALONE, log)
+    data = digits(black_rows)
+    return run_trainings(Store("train_ae", data), data, trainings, ALONE, metrics)
 
 
 def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(
