@@ -1,0 +1,1 @@
+"""What CI on GitHub asks of its API, and what it tells a pull request there."""
