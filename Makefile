@@ -7,16 +7,20 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro verify test replicas compare gate smoke ui sync ablation bench growth check format lock
+.PHONY: help repro uncommitted verify test replicas compare gate summary base comment smoke ui sync
+.PHONY: ablation bench growth check format lock
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
 	@python -m latent_digits.params
 	@python -m latent_digits.mending
 	dvc repro
 	@python -m latent_digits.sync || true  # its server may be away; the results are here
+
+uncommitted: $(BIN)/ready  ## after `make repro`: the stages whose results are still to be committed
+	@python -m latent_digits.commands.uncommitted
 
 verify: $(BIN)/ready  ## the study again, in a copy: are these the bytes of dvc.lock? (one stage: STAGE=finetune)
 	@python -m latent_digits.commands.verify $(STAGE)
@@ -57,6 +61,15 @@ bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 growth: $(BIN)/ready  ## what grows with images, trials and workers: benchmarks/growth.md
 	dvc repro --quiet prepare
 	python benchmarks/growth.py
+
+summary: $(BIN)/ready  ## the last comparison in Markdown: in CI the job's summary, else on the terminal
+	@python -m latent_digits.commands.summary
+
+base: $(BIN)/ready  ## in GitHub Actions: the commit at which the pull request has left its base
+	@python -m latent_digits.commands.base
+
+comment: $(BIN)/ready  ## in GitHub Actions: the comparison as the pull request's one comment
+	@python -m latent_digits.commands.comment
 
 check: $(BIN)/ready  ## lint, format and types
 	ruff check .
