@@ -54,8 +54,8 @@ def unpacked(content: bytes) -> bytes:
         ) from None
     if names != [MEMBER]:
         raise UserError(
-            f"the artifact {NAME} holds {len(names)} files, not {MEMBER} alone; it is not used. "
-            "Upload that one file."
+            f"the artifact {NAME} holds something else than the one file {MEMBER} "
+            f"({len(names)} in all); it is not used. Upload that one file."
         )
     if len(found) > MOST:
         raise too_large(len(found), MOST)

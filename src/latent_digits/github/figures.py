@@ -26,7 +26,7 @@ def figures(github: GitHub, repository: Repository, base: str, head: str) -> str
     names = sorted(before.keys() | after.keys())
     different = [name for name in names if before.get(name) != after.get(name)]
     if not different:
-        return f"All {len(names)} figures are the same." if names else ""
+        return f"No figure differs (of {len(names)})." if names else ""
     rows = [
         f"| {name} | {side(repository, base, name, before)} "
         f"| {side(repository, head, name, after)} |"
