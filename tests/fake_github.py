@@ -2,48 +2,41 @@
 
 import io
 import json
-import sys
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from latent_digits.comparison.values import Comparison, Gate, MetricRow, Side
+from latent_digits.comparison.values import Comparison, Difference, Gate, MetricRow, Side
 
 REPOSITORY, FORK, BRANCH = "owner/project", "stranger/project", "wider"
 BASE, HEAD, LATER = "b" * 40, "a" * 40, "c" * 40
 PLACE = "https://github.test/owner/project"
 RUN = f"{PLACE}/actions/runs/11"
-STAND_IN = "latent_digits.comparison.markdown"
 OURS = {"login": "github-actions[bot]"}
 
 
-def comparison(rows: int = 2, commit: str = HEAD, note: str = "") -> Comparison:
-    """A small one, with as many rows as asked."""
+def comparison(rows: int = 2, commit: str = HEAD, note: str = "0.25") -> Comparison:
+    """A small one, with as many rows as asked in its folded table."""
     side: dict[str, Any] = {"subject": "", "changes": False, "seeds": 1, "test_images": ""}
-    metrics = [
-        MetricRow(
-            name=f"ae.mse_{number}",
-            title="error",
-            better="lower",
-            base=0.5,
-            head=0.25,
-            change=-0.25,
-            low=-0.3,
-            high=-0.2,
-            tolerance=None,
-            beyond=False,
-            verdict="better",
-            note=note,
-        )
-        for number in range(rows)
-    ]
+    metric = MetricRow(
+        name="ae_mse_e3",
+        title="error",
+        better="lower",
+        base=5.0,
+        head=4.0,
+        change=-1.0,
+        low=-1.5,
+        high=-0.5,
+        tolerance=None,
+        beyond=False,
+        verdict="better",
+        note="",
+    )
     return Comparison(
         sentence="Better.",
         base=Side(revision="main", commit=BASE, **side),
@@ -51,21 +44,14 @@ def comparison(rows: int = 2, commit: str = HEAD, note: str = "") -> Comparison:
         remarks=[],
         stale=[],
         gate=Gate(exit=0, reasons=[], changes=[]),
-        metrics=metrics,
+        metrics=[metric],
         parameters=[],
         stages=[],
-        others=[],
+        others=[Difference(name=f"row_{one}", base="0.5", head=note) for one in range(rows)],
         digits=[],
         worsened=[],
         curves=[],
     )
-
-
-def rendered(found: Comparison) -> str:
-    """A stand-in for the real Markdown: a sentence, and a folded table."""
-    rows = [f"| {row.name} | {row.base} | {row.head} | {row.note} |" for row in found.metrics]
-    fold = ["<details><summary>Metrics</summary>", "", "| metric | base | head | note |"]
-    return "\n".join([found.sentence, "", *fold, "| --- | --- | --- | --- |", *rows, "</details>"])
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -78,11 +64,6 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 def packed(found: Comparison) -> bytes:
     return zipped({"compare.json": found.model_dump_json().encode()})
-
-
-if not find_spec(STAND_IN):
-    sys.modules[STAND_IN] = ModuleType(STAND_IN)
-    sys.modules[STAND_IN].render = rendered  # type: ignore[attr-defined]
 
 
 class FakeGitHub:

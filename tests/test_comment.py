@@ -22,7 +22,6 @@ from fake_github import (
     job,
     packed,
     pull,
-    rendered,
     run_event,
     zipped,
 )
@@ -34,7 +33,6 @@ from latent_digits.github import artifact
 
 @pytest.fixture
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
-    monkeypatch.setattr(comment, "render", rendered)
     with FakeGitHub() as fake:
         job(fake, run_event(), tmp_path, monkeypatch)
         yield fake
@@ -55,8 +53,8 @@ def written(github: FakeGitHub) -> list[tuple[str, str]]:
 def test_the_first_run_creates_the_comment(github: FakeGitHub, capsys: Any) -> None:
     assert told(capsys) == "Pull request 7 has a comment now."
     (one,) = github.comments
-    assert one["body"].startswith(f"{MARKER}\nBetter.\n")
-    assert "| ae.mse_1 | 0.5 | 0.25 |  |" in one["body"]
+    assert one["body"].startswith(f"{MARKER}\n## Better.\n")
+    assert "| `row_1` | `0.5` | `0.25` |" in one["body"]
     assert f"Of commit {HEAD}, by [this run]({RUN})" in one["body"]
 
 
@@ -65,7 +63,7 @@ def test_the_next_run_updates_that_one(github: FakeGitHub, capsys: Any) -> None:
     github.artifact = packed(comparison(rows=5))
     assert told(capsys) == "Pull request 7 has its comment brought up to date."
     (one,) = github.comments
-    assert "ae.mse_4" in one["body"]
+    assert "row_4" in one["body"]
     assert written(github)[-1] == ("PATCH", "/repos/owner/project/issues/comments/1000")
 
 
@@ -198,7 +196,7 @@ VALID = json.loads(comparison().model_dump_json())
         (json.dumps(VALID | {"sentence": "x" * 301}).encode(), "sentence"),
         (json.dumps(VALID | {"sentence": 1}).encode(), "sentence"),
         (json.dumps(VALID | {"metrics": [VALID["metrics"][0] | {"base": "1"}]}).encode(), "metric"),
-        (json.dumps(VALID).replace("0.5", "NaN").encode(), "metrics.0"),
+        (json.dumps(VALID).replace(": 5.0", ": NaN").encode(), "metrics.0"),
     ],
 )
 def test_an_invalid_comparison_is_refused(github: FakeGitHub, content: bytes, place: str) -> None:
@@ -288,7 +286,7 @@ def test_a_long_comment_is_cut_at_a_row(github: FakeGitHub, capsys: Any) -> None
     body = github.comments[0]["body"]
     assert MOST - 400 < len(body) <= MOST
     table, _, rest = body.partition("**Cut here**")
-    assert table.rstrip().endswith("ä |\n\n</details>")
+    assert table.rstrip().endswith("ä` |\n\n</details>")
     assert f"the whole is in [the run's summary]({RUN})" in rest
     assert "fig02.png" in rest and "Of commit" in rest
     assert body.count("<details>") == body.count("</details>")

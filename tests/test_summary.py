@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from fake_github import comparison, rendered
+from fake_github import comparison
 from latent_digits.commands import summary
 from latent_digits.commands.summary import FILE, MOST
+from latent_digits.comparison.markdown import render
 from latent_digits.comparison.values import Gate
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(summary, "render", rendered)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     FILE.parent.mkdir()
     return tmp_path / "summary.md"
@@ -23,7 +23,7 @@ def test_it_is_added_to_what_other_steps_have_written(place: Path) -> None:
     place.write_text("before\n")
     FILE.write_text(comparison().model_dump_json())
     summary.main()
-    assert place.read_text() == f"before\n{rendered(comparison())}\n"
+    assert place.read_text() == f"before\n{render(comparison())}\n"
 
 
 @pytest.mark.parametrize(("code", "notice"), [(0, False), (1, False), (2, False), (3, True)])
@@ -42,7 +42,7 @@ def test_on_a_terminal_it_is_printed(
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     FILE.write_text(comparison().model_dump_json())
     summary.main()
-    assert capsys.readouterr().out == f"{rendered(comparison())}\n"
+    assert capsys.readouterr().out == f"{render(comparison())}\n"
     assert not place.exists()
 
 

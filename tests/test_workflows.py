@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from latent_digits import yaml_files
+from latent_digits.commands.compare import PAGES
+from latent_digits.commands.summary import FILE
+from latent_digits.github.artifact import MEMBER, NAME
 from smoke import PROJECT
 
 FILES = sorted((PROJECT / ".github/workflows").glob("*.yml"))
@@ -98,13 +101,10 @@ def test_the_gate_and_the_summary_do_not_wait_for_tests() -> None:
 
 
 def test_the_comment_reads_what_the_run_uploads() -> None:
-    from latent_digits.commands.summary import FILE
-    from latent_digits.github.artifact import MEMBER, NAME
-
     uploads = [s["with"] for n, s in STEPS if "upload-artifact" in s.get("uses", "")]
     (found,) = (one for one in uploads if one["name"] == NAME)
     assert found["path"] == str(FILE)
-    assert FILE.name == MEMBER
+    assert FILE == PAGES / MEMBER
 
 
 def gitlab_scripts() -> Iterator[str]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from latent_digits.comparison.gate import INCOMPARABLE
 from latent_digits.comparison.markdown import render
 from latent_digits.comparison.values import Comparison
 from latent_digits.console import run_stage
 from latent_digits.github.cutting import cut, in_bytes
 
 FILE = Path("reports/compare.json")
-INCOMPARABLE = 3  # as the gate ends
 MOST = 900_000  # bytes; GitHub takes 1 MiB a step
 CUT = "**Cut here**, for its length: the whole is in `compare.html`, among the run's artifacts."
 
