@@ -30,7 +30,7 @@ class Repository(Part):
 
 
 class Run(Part):
-    """A run of a workflow. A branch that was deleted is None, and so is its repository."""
+    """A run of a workflow. The branch and its repository are None when they were deleted."""
 
     id: int
     event: str
@@ -52,11 +52,9 @@ class End(Part):
 
     ref: str
     sha: Sha
-    repo: Repository | None
 
 
 class PullRequest(Part):
-    number: int
     head: End
     base: End
 
