@@ -15,6 +15,13 @@ class Published(NamedTuple):
     measured: str | None
     better: str | None  # "lower", "higher", or neither: a term of a trade-off
 
+    @property
+    def of_weights(self) -> float | None:
+        """`measured` as a number; accuracies, which are stated in %, as a share."""
+        if self.measured is None or not self.measured.endswith(" %"):
+            return None if self.measured is None else float(self.measured)
+        return float(self.measured.removesuffix(" %")) / 100
+
 
 COMPARED = (
     Published("ae.test_mse", "Autoencoder, test MSE", "0.0087", "0.008536", "lower"),
@@ -31,7 +38,9 @@ COMPARED = (
     Published("vae.test_mse", "VAE decoding the mean, test MSE", None, "0.01651", "lower"),
     Published("vae.active_units", "VAE, active latents", None, "9", None),
     Published("vae_2d.val_loss", "VAE Z = 2, validation loss per image", None, "37.2", "lower"),
-    Published("classifier.test_accuracy", "Classifier, test accuracy", "0.981", "0.9792", "higher"),
+    Published(
+        "classifier.test_accuracy", "Classifier, test accuracy", "98.1 %", "97.92 %", "higher"
+    ),
     Published(
         "classifier_random_encoder.test_accuracy",
         "… on an untrained encoder",

@@ -30,7 +30,7 @@ def render_report(
         autoescape=False,  # noqa: S701 (Markdown of our own numbers, not HTML of a visitor's)
     )
     environment.filters["value"] = value
-    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    environment.filters["percent"] = percent
     states = [row["state"] for row in trials]
     kept = {
         name: min(history, key=lambda row: row["val_loss"]) for name, history in histories.items()
@@ -100,27 +100,32 @@ def comparison(metrics: Row, published: Published) -> Row:
     group, name = published.key.split(".")
     found = metrics[group][name]
     low, high = metrics[group].get(f"{name}_low"), metrics[group].get(f"{name}_high")
+    text = percent if name.endswith("accuracy") else value
     return {
         "name": published.name,
         "text": published.text or "–",
         "measured": published.measured or "–",
-        "run": value(found),
-        "interval": f"{value(low)} to {value(high)}" if low is not None else "–",
+        "run": text(found),
+        "interval": f"{text(low)} to {text(high)}" if low is not None else "–",
         "verdict": verdict(found, low, high, published),
     }
 
 
 def verdict(found: float, low: float | None, high: float | None, published: Published) -> str:
     """How the run stands to the author's weights; within the interval nothing is claimed."""
-    if published.measured is None or published.better is None:
+    theirs = published.of_weights
+    if theirs is None or published.better is None:
         return "–"
-    theirs = float(published.measured)
     if low is not None and high is not None and low <= theirs <= high:
         return "no clear difference"
     if found == theirs:
         return "equal"
     higher = found > theirs
     return "better" if higher == (published.better == "higher") else "worse"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
 
 
 def value(number: Any) -> str:
