@@ -277,6 +277,22 @@ def test_a_training_over_two_processes_is_one_parameter(smoke: Any, tmp_path: Pa
     assert after != before  # other roundings, so it was not one process
 
 
+def test_replicas_keep_what_is_done(smoke: Any, tmp_path: Path) -> None:
+    """And a seed's models are measured as `evaluate` measures the study's own."""
+    folder = tmp_path / "project"
+    shutil.copytree(smoke[0], folder)
+    for number, missing in ((1, 1), (2, 1), (2, 0)):
+        done = run(folder, "-m", "latent_digits.commands.replicas", str(number))
+        assert done.returncode == 0, done.stdout
+        assert f"seeds 1 to {number}, of which {missing} are to be trained" in done.stdout
+    found = json.loads((folder / "reports/replicas.json").read_text())
+    assert list(found["rows"]) == ["1", "2"]
+    one, other = (found["rows"][seed]["metrics"] for seed in ("1", "2"))
+    own = json.loads((folder / "reports/metrics.json").read_text())
+    assert list(one) == list(own)
+    assert all(one[name] != other[name] != own[name] for name in ("ae_mse_e3", "vae_loss"))
+
+
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
     from mlflow import MlflowClient

@@ -13,14 +13,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from latent_digits.commands.verify import original
 from latent_digits.comparison.assembly import compared
 from latent_digits.comparison.gate import INCOMPARABLE, MISUSE
 from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural, render
 from latent_digits.comparison.page import PICTURES, page
-from latent_digits.comparison.revisions import NoBaseError, committed, working_tree
+from latent_digits.comparison.pictures import model_of, pictures
+from latent_digits.comparison.revisions import NoBaseError, Revision, committed, working_tree
 from latent_digits.comparison.values import SYMBOLS, Comparison, Side
 from latent_digits.console import UserError, run_stage, say
 from latent_digits.params import load_params
+from latent_digits.provenance import locked
 from latent_digits.storage import write_text
 
 PAGES = Path("reports")
@@ -66,12 +69,13 @@ def asked() -> argparse.Namespace:
 
 def compare(arguments: argparse.Namespace) -> Comparison:
     """The comparison, and its three pages."""
-    load_params()  # a sentence on what is wrong there
+    params = load_params()
     here = Path.cwd()
     with committed(here, arguments.base) as base:
+        head = working_tree(here)
         comparison = compared(
             base,
-            working_tree(here),
+            head,
             accept_new_test_set=arguments.accept_new_test_set,
             strict=arguments.strict,
         )
@@ -81,11 +85,20 @@ def compare(arguments: argparse.Namespace) -> Comparison:
             for name, pair in pairs.items()
             if all(path.exists() for path in pair) and differ(*pair)
         }
-        html = page(comparison, figures)
+        before, after = (model_of_side(comparison, one, head) for one in (base, head))
+        html = page(comparison, figures, pictures(comparison, before, after, params))
     write_text(PAGES / "compare.json", comparison.model_dump_json(indent=2) + "\n")
     write_text(PAGES / "compare.md", render(comparison))
     write_text(PAGES / "compare.html", html)
     return comparison
+
+
+def model_of_side(comparison: Comparison, side: Revision, here: Revision) -> Path | None:
+    """The model of a side whose images got worse, from here or DVC's cache, if it is there."""
+    path = f"data/models/{model_of(comparison)}.safetensors"
+    stage = side.study.makers.get(path)
+    md5 = locked(side.study.lock.get(stage, {}), "outs").get(path) if stage else None
+    return original(here.study, path, md5) if md5 else None
 
 
 def differ(before: Path, after: Path) -> bool:

@@ -44,6 +44,9 @@ class ReplicasStore(Store):
         super().__init__("finetune", *inputs)
         self.stage, self.folder = "replicas", STATE / "replicas" / part
 
+    def keep(self, *names: str) -> None:
+        """Nothing is deleted: another way of measuring needs the trainings of every seed again."""
+
 
 def main() -> None:
     number = asked()
@@ -54,7 +57,7 @@ def main() -> None:
     )
     design = load_design(Path("reports/design.json"), train)
     found = begun(study)
-    seeds = list(islice((seed for seed in count(1) if seed != params.seed), number))
+    seeds = seeds_beside(params.seed, number)
     missing = [seed for seed in seeds if str(seed) not in found["rows"]]
     say(f"replicas: seeds {seeds[0]} to {seeds[-1]}, of which {len(missing)} are to be trained.")
     if missing:
@@ -87,6 +90,11 @@ def asked() -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST:
         raise UserError(f"N is {text!r}; it should be a number of seeds, 1 to {MOST}.")
     return int(text)
+
+
+def seeds_beside(own: int, number: int) -> list[int]:
+    """The first numbers from 1 on that are not the study's own seed."""
+    return list(islice((seed for seed in count(1) if seed != own), number))
 
 
 def require_current(study: Study) -> None:

@@ -1,12 +1,13 @@
 """A comparison as one HTML page that needs nothing else: for a browser, offline."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural
+from latent_digits.comparison.pictures import Picture
 from latent_digits.comparison.values import SYMBOLS, Comparison, Curve, MetricRow, probability
 
 TEMPLATE = "page.html.j2"
@@ -20,7 +21,11 @@ PICTURES = {
 }
 
 
-def page(comparison: Comparison, figures: Mapping[str, tuple[Path, Path]]) -> str:
+def page(
+    comparison: Comparison,
+    figures: Mapping[str, tuple[Path, Path]],
+    worsened: Sequence[Picture] = (),
+) -> str:
     """The page; `figures` are the committed pictures of both sides, by name of file."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -42,6 +47,7 @@ def page(comparison: Comparison, figures: Mapping[str, tuple[Path, Path]]) -> st
         lines=lines,
         probability=probability,
         size=(PLOT_WIDTH, PLOT_HEIGHT),
+        pictures={one.number: one.images for one in worsened},
         figures=[
             (title, *(embedded(path) for path in figures[name]))
             for name, title in PICTURES.items()

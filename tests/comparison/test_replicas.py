@@ -1,0 +1,106 @@
+"""The study under other seeds: what is kept, and what begins anew. See `test_pipeline` too."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studies import lock, parameters, study
+
+from latent_digits.commands import replicas
+from latent_digits.commands.replicas import begun, require_current
+from latent_digits.comparison.seeds import recipe_of, summary
+from latent_digits.console import UserError
+from latent_digits.provenance import read_study
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return study(tmp_path_factory.mktemp("study") / "project")
+
+
+@pytest.fixture
+def project(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shutil.copytree(pristine, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def recipe(folder: Path) -> str:
+    return recipe_of(read_study(folder))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "same"),
+    [
+        ("tune", {"trials": 3}, True),  # its design counts, not how it was found
+        ("plot", {"dpi": 99}, True),
+        ("train_vae", {"vae": {"epochs": 7}}, False),
+        ("evaluate", {"active_unit_variance": 0.5}, False),
+    ],
+)
+def test_a_recipe_is_what_quality_follows_from_but_the_seed(
+    project: Path, section: str, values: dict[str, Any], same: bool
+) -> None:
+    before = recipe(project)
+    parameters(project, lambda params: params.update(seed=5))
+    assert recipe(project) == before
+    parameters(project, lambda params: params[section].update(values))
+    assert (recipe(project) == before) == same
+
+
+@pytest.mark.parametrize(
+    ("path", "same"),
+    [
+        ("src/latent_digits/models.py", False),
+        ("reports/design.json", False),
+        ("src/latent_digits/figures.py", True),
+        ("src/latent_digits/sending.py", True),
+    ],
+)
+def test_a_recipe_is_code_and_design(project: Path, path: str, same: bool) -> None:
+    before = recipe(project)
+    with (project / path).open("a") as file:
+        file.write("\n")
+    assert (recipe(project) == before) == same
+
+
+def test_rows_of_another_recipe_begin_anew(project: Path) -> None:
+    here = read_study(project)
+    found = begun(here)
+    assert found["rows"] == {}
+    row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
+    known = found | {"rows": {"1": row}, "summary": summary([row])}
+    Path("reports/replicas.json").write_text(json.dumps(known))
+    assert begun(here) == known
+    parameters(project, lambda params: params["finetune"].update(hidden=7))
+    assert begun(read_study(project))["rows"] == {}
+
+
+def test_a_design_of_other_code_is_refused(project: Path) -> None:
+    require_current(read_study(project))
+    parameters(project, lambda params: params["tune"].update(trials=3))
+    with pytest.raises(UserError, match="tune has results of other code or parameters"):
+        require_current(read_study(project))
+    lock(project)
+    require_current(read_study(project))
+
+
+def test_of_one_seed_there_is_no_deviation() -> None:
+    one, other = {"metrics": {"a": 1.0}}, {"metrics": {"a": 3.0}}
+    assert summary([one]) == {"a": {"mean": 1.0, "deviation": None}}
+    assert summary([one, other]) == {"a": {"mean": 2.0, "deviation": pytest.approx(2**0.5)}}
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "five", "1e9", "1001", ""])
+def test_a_number_of_seeds_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["replicas", "--", text])
+    with pytest.raises(UserError, match=r"it should be a number of seeds, 1 to 1000"):
+        replicas.asked()
+
+
+def test_what_seeds_there_are() -> None:
+    """The numbers from 1 on, without the study's own: anyone can repeat one with -S seed=1."""
+    assert replicas.seeds_beside(2, 3) == [1, 3, 4]
+    assert replicas.seeds_beside(20210622, 2) == [1, 2]
