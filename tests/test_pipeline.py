@@ -33,9 +33,14 @@ METRICS = (
 READ_BY_TRACKING = {
     *("addresses", "journal", "machine", "provenance", "records", "sending", "yaml_files")
 }
-READ_BY_SENDING = {"note", "page", "registry", "server"}
-READ_MLFLOW = {"lineage", "sync", "served"}  # MLflow runs the last
-WRITES_OR_READS_MLFLOW = {"sending", "note", "server", "registry", "machine", "lineage", "served"}
+READ_BY_SENDING = {
+    *("digests", "naming", "note", "page", "registry", "replicas", "server", "trials", "view")
+}
+READ_MLFLOW = {"elsewhere", "lineage", "sync", "served"}  # MLflow runs the last
+WRITES_OR_READS_MLFLOW = {
+    *("digests", "elsewhere", "lineage", "machine", "note", "registry", "replicas", "sending"),
+    *("served", "server", "trials", "view"),
+}
 COMMANDS = {"mending"} | READ_MLFLOW
 KNOWN = {"params", "console", "starting", "tracking"}
 OBSERVERS = KNOWN | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
@@ -315,12 +320,14 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
     assert json.loads(datasets["mnist-val"].profile) == {"num_rows": 1000}
     assert set(datasets) == {"mnist-train", "mnist-val", "mnist-test"}
     assert {one.path for one in client.list_artifacts(study.info.run_id)} == {
+        "digests.json",
         "metrics.json",
         "report.html",
     }
     ae = next(run for run in stages if run.data.tags["stage"] == "train_ae")
     assert len(client.get_metric_history(ae.info.run_id, "ae.val_loss")) == 3
     assert ae.data.metrics["ae.images_per_second"] > 0
+    assert "design.latent_dim" in ae.data.params
     assert len(runs["latent-digits trials"]) == 4
     assert len(client.search_registered_models()) == 8
     assert not list((folder / "mlflow-unsent").glob("[!.]*"))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from latent_digits.addresses import sqlite_address
+from latent_digits.catalogue import MODELS
 from latent_digits.dataset import Dataset, save_dataset
 from latent_digits.provenance import digest
 from latent_digits.storage import write_csv
@@ -30,16 +31,19 @@ stages:
       - data/models/ae.safetensors
       - data/models/vae.safetensors
       - data/models/classifier.safetensors
+      - data/models/classifier_random_encoder.safetensors
 """
 ABOUT: dict[str, dict[str, Any]] = {
     "ae": {"model": "autoencoder", "latent_dim": 3},
     "vae": {"model": "variational_autoencoder", "latent_dim": 3},
     "classifier": {"model": "classifier", "latent_dim": 3, "hidden": 5},
+    "classifier_random_encoder": {"model": "classifier", "latent_dim": 3, "hidden": 5},
 }
+COMPETING = ("ae", "vae", "classifier")
 
 
 class Registry:
-    """A project whose stage writes three untrained models and logs them."""
+    """A project whose stage writes four untrained models and logs them."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -100,7 +104,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.mark.parametrize("name", ABOUT)
+@pytest.mark.parametrize("name", COMPETING)
 def test_a_model_says_what_it_takes_and_answers_as_the_project_does(
     registry: Registry, name: str
 ) -> None:
@@ -157,8 +161,8 @@ def test_a_model_leads_to_its_run_and_changed_weights_are_noticed(
         main()
     text = capsys.readouterr().out
     assert not ended.value.code
-    assert "model    models:/latent-digits-ae/1, champion" in text
-    assert f"{digest(Path('data/models/ae.safetensors'))}  data/models/ae.safetensors" in text
+    assert "models:/latent-digits-ae/1 (champion)" in text
+    assert "  files    1 read, 4 written; --files lists them" in text
 
     (stored,) = registry.folder.glob("mlartifacts/**/artifacts/ae.safetensors")
     whole = stored.read_bytes()
@@ -170,6 +174,42 @@ def test_a_model_leads_to_its_run_and_changed_weights_are_noticed(
         stored.write_bytes(whole)
     assert ended.value.code == 1
     assert "models:/latent-digits-ae/1 holds weights" in capsys.readouterr().out
+
+
+def test_each_model_of_the_study_has_a_sentence(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    from latent_digits.registry import DESCRIPTIONS
+
+    assert set(DESCRIPTIONS) == set(MODELS)
+    client = MlflowClient(registry.address)
+    for name in ABOUT:
+        model = client.get_registered_model(f"latent-digits-{name}")
+        assert model.description == DESCRIPTIONS[name]
+        assert client.get_model_version(model.name, "1").description == DESCRIPTIONS[name]
+
+
+def test_a_control_is_no_champion(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry.address)
+    assert not client.get_registered_model("latent-digits-classifier_random_encoder").aliases
+    assert client.get_registered_model("latent-digits-classifier").aliases
+
+
+def test_a_version_has_its_test_metrics_when_they_are_known(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    from latent_digits.registry import tag_test_metrics, versions_of
+
+    client = MlflowClient(registry.address)
+    written = {"data/models/ae.safetensors": digest(Path("data/models/ae.safetensors"))}
+    (version,) = versions_of(client, written | {"reports/report.md": "0"})
+    groups = {"ae": {"val_mse": 0.1, "test_mse": 0.25, "test_mse_low": 0.2}, "vae": 0.5}
+    tag_test_metrics(client, [version], groups)
+    tags = client.get_model_version(version.name, version.version).tags
+    assert tags["test_mse"] == "0.25"
+    assert not {"val_mse", "test_mse_low"} & set(tags)
 
 
 def test_the_champion_changes_only_for_a_less_validation_loss(registry: Registry) -> None:

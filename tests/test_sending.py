@@ -36,11 +36,12 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def journal(tmp_path: Path) -> Journal:
     study = {
         "state": tmp_path.name,
-        "tags": {"study": tmp_path.name},
+        "tags": {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"},
         "stages": ["tune"],
         "params": {"seed": 1},
+        "read": {},
     }
-    stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
+    stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": [], "read": {}}
     return begin_journal(tmp_path, "tune", study=study, stage=stage)
 
 

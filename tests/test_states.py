@@ -87,7 +87,7 @@ def test_the_first_run_is_a_study_with_a_child_a_stage(first: Notebook) -> None:
     assert study.data.params == {"seed": "1", "finetune.lr": "0.1", "plot.dpi": "100"}
     assert set(study.data.metrics) == {"ae.mse"}
     artifacts = first.sender.client.list_artifacts(study.info.run_id)
-    assert {one.path for one in artifacts} == {"metrics.json", "report.html"}
+    assert {one.path for one in artifacts} == {"digests.json", "metrics.json", "report.html"}
     assert first.linked() == dict.fromkeys(ALL, True)
 
 
@@ -142,16 +142,50 @@ def test_sync_makes_the_study_of_a_state_that_has_none_and_then_nothing(first: N
     assert first.study().to_dictionary() == before
 
 
-def test_what_was_made_elsewhere_has_its_results_but_no_runs(first: Notebook) -> None:
+def test_what_was_made_elsewhere_is_logged_from_its_files(first: Notebook) -> None:
     """As in a fresh clone, whose data base knows nothing of the runs before."""
     first.repro(PARAMS)
     for run in first.runs():
         first.sender.client.delete_run(run.info.run_id)
     first.sync()
-    (study,) = first.runs()
-    assert set(study.data.metrics) == {"ae.mse"}
-    assert study.data.tags["mlflow.note.content"].count("made, but not logged here") == len(ALL)
-    assert first.linked() == {}
+    study, runs = first.study(), {run.data.tags.get("stage"): run for run in first.runs()}
+    assert set(runs) == {None, *ALL}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert {run.data.tags.get("made") for run in runs.values()} - {"elsewhere"} == {
+        study.data.tags["made"]
+    }
+    assert study.data.tags["mlflow.note.content"].count("made elsewhere; logged from") == len(ALL)
+    assert first.linked() == dict.fromkeys(ALL, HERE)
+    assert runs["evaluate"].data.metrics == study.data.metrics
+    assert runs["finetune"].data.params == {"seed": "1", "finetune.lr": "0.1"}
+    before = [run.to_dictionary() for run in first.runs()]
+    first.sync()
+    assert [run.to_dictionary() for run in first.runs()] == before
+
+
+def test_a_stage_that_ran_stays_beside_those_that_ran_elsewhere(first: Notebook) -> None:
+    first.repro(PARAMS)
+    for run in first.runs():
+        first.sender.client.delete_run(run.info.run_id)
+    first.repro(PARAMS | {"plot": {"dpi": 50}})
+    assert list(first.new_stages()) == ["plot"]
+    first.sync()
+    runs = {run.data.tags["stage"]: run for run in first.runs() if "stage" in run.data.tags}
+    assert {stage: run.data.tags.get("made") for stage, run in runs.items()} == {
+        **dict.fromkeys(ALL, "elsewhere"),
+        "plot": None,
+    }
+
+
+def test_the_names_of_states_say_what_changed(first: Notebook) -> None:
+    first.repro(PARAMS)
+    first.sync()
+    first.repro(PARAMS | {"seed": 9})
+    assert first.study().info.run_name == "no commit seed 9"
+    (first.folder / "code.txt").write_text("version 1.5")
+    first.repro(PARAMS | {"seed": 9})
+    assert first.study().info.run_name == "no commit code.txt"
+    (first.folder / "code.txt").write_text("version 1")
 
 
 def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: Notebook) -> None:

@@ -47,6 +47,12 @@ def runs(address: str) -> tuple[Any, dict[str, Any]]:
     return client, {run.info.run_name: run for run in found if "stage" in run.data.tags}
 
 
+def digests(client: Any, run: Any) -> dict[str, Any]:
+    from latent_digits.digests import digests_of
+
+    return digests_of(client, run)
+
+
 def outputs(project: Path, *paths: str) -> None:
     for path in paths:
         (project / path).parent.mkdir(parents=True, exist_ok=True)
@@ -78,9 +84,16 @@ def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
     (seconds,) = client.get_metric_history(train.info.run_id, "ae.epoch_seconds")
     assert seconds.step == 2
-    assert [f.path for f in client.list_artifacts(train.info.run_id)] == ["history.csv"]
+    assert [f.path for f in client.list_artifacts(train.info.run_id)] == [
+        "digests.json",
+        "history.csv",
+    ]
     assert by_name["finetune"].data.tags["error"] == "broken"
-    assert by_name["finetune"].data.tags["dep.data/split.txt"]
+    assert digests(client, by_name["finetune"])["read"]["data/split.txt"]
+    assert digests(client, train)["wrote"] == {
+        "data/split.txt": train.data.tags["out.data/split.txt"]
+    }
+    assert not [name for one in by_name.values() for name in one.data.tags if name[:4] == "dep."]
     assert (project / "mlartifacts").is_dir()
     assert not list((project / "mlflow-unsent").glob("[!.]*"))
     assert list(project.parent.iterdir()) == [project]
@@ -278,7 +291,7 @@ def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
     with stage_run("finetune", {"lr": 0.1}) as run:
         run.metrics({"val_loss": 1.0}, step=1)
     first, second = said  # a line a stage: in the middle of the first, at the start of the other
-    assert "kept in mlflow-unsent/" in first
+    assert "in the upload queue, mlflow-unsent/" in first
     assert second.startswith(f"mlflow: {server.address} does not take it")
     with pytest.raises(UserError, match="nothing is lost"):
         sync()
@@ -294,7 +307,7 @@ def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
     run_id = by_name["prepare"].info.run_id
     curve = client.get_metric_history(run_id, "val_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 3.0), (2, 2.0)]
-    assert [one.path for one in client.list_artifacts(run_id)] == ["split.txt"]
+    assert [one.path for one in client.list_artifacts(run_id)] == ["digests.json", "split.txt"]
     assert len(client.search_runs(["1"])) == 3  # the study, and two stages
 
 

@@ -56,7 +56,7 @@ def place() -> str:
 
 
 def journals() -> Path:
-    """The folder of what is not sent yet."""
+    """The folder of the upload queue: what is not sent yet."""
     return home() / "mlflow-unsent"
 
 

@@ -1,8 +1,9 @@
-"""What MLflow is to be told of one run, kept on disk until MLflow has it.
+"""The upload queue: what MLflow is to be told, kept on disk until MLflow has it.
 
-A journal is a folder: `entries.jsonl`, an entry a line; `files/`, copies of what the entries name;
-`cursor.json`, how far it was sent and the ids that MLflow gave. Its owner holds a lock, which the
-system releases when the process ends, however it ends: so an unlocked journal is a dead process's.
+A journal is what one run has in the queue, a folder: `entries.jsonl`, an entry a line; `files/`,
+copies of what the entries name; `cursor.json`, how far it was sent and the ids that MLflow gave.
+Its owner holds a lock, which the system releases when the process ends, however it ends: so an
+unlocked journal is a dead process's.
 """
 
 import fcntl
@@ -33,7 +34,7 @@ class Journal:
         self.ids: dict[str, str] = known["ids"]
 
     def add(self, kind: str, **values: Any) -> None:
-        """Append an entry, with the time in ms since 1970."""
+        """Append an entry, with the time in ms since 1970: now, unless `values` has another."""
         entry = {"kind": kind, "time": time.time_ns() // 1_000_000, **values}
         self.entries.write(json.dumps(entry).encode() + b"\n")
         self.entries.flush()
@@ -54,6 +55,10 @@ class Journal:
 
     def kept(self, name: str) -> Path:
         return self.folder / "files" / name
+
+    def publish(self) -> None:
+        """Let others find a draft: from now on it is sent, by whoever comes first."""
+        self.folder = self.folder.rename(self.folder.with_name(self.folder.name.lstrip(".")))
 
     def read(self) -> list[Entry]:
         """All whole entries: a process that dies may leave half of one."""
@@ -87,20 +92,24 @@ class Journal:
         self.lock.close()
 
 
-def begin_journal(folder: Path, name: str, **first: Entry) -> Journal:
+def draft_journal(folder: Path, name: str) -> Journal:
     """A new journal in `folder`, with a key that no other has and that sorts by time.
 
-    It holds the `first` entries, by kind, and is not seen by others before.
+    Nobody finds it before it is published, so a process that dies leaves no half of one.
     """
-    key = f"{time.time_ns()}-{name}-{uuid.uuid4().hex[:8]}"
-    draft = folder / f".{key}"
+    draft = folder / f".{time.time_ns()}-{name}-{uuid.uuid4().hex[:8]}"
     draft.mkdir(parents=True)
     lock = (draft / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    journal = Journal(draft, lock)
+    return Journal(draft, lock)
+
+
+def begin_journal(folder: Path, name: str, **first: Entry) -> Journal:
+    """A journal that holds the `first` entries, by kind, and that others may find."""
+    journal = draft_journal(folder, name)
     for kind, values in first.items():
         journal.add(kind, **values)
-    journal.folder = draft.rename(folder / key)
+    journal.publish()
     return journal
 
 

@@ -4,19 +4,23 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
+from latent_digits.design import Design
 from latent_digits.journal import Entry
 from latent_digits.provenance import Digests, Study, digest, flatten
-from latent_digits.storage import read_csv, read_tensors
+from latent_digits.storage import Row, read_csv, read_json, read_tensors
 
 HISTORIES = Path("reports/histories")
 SPLIT = "data/split/"
 VALIDATION = f"{SPLIT}val.safetensors"
-RESULTS = ("reports/metrics.json", "reports/report.md", "reports/figures")
+METRICS, EVALUATION = "reports/metrics.json", "reports/evaluation.json"
+RESULTS = (METRICS, EVALUATION, "reports/report.md", "reports/figures")
+DESIGN = "reports/design.json"
 
 
 def study_entry(study: Study) -> Entry:
@@ -27,6 +31,7 @@ def study_entry(study: Study) -> Entry:
         "tags": {"study": study.state, "mlflow.source.name": "dvc.yaml"} | commit_tags(study),
         "stages": list(study.stages),
         "params": dict(flatten(parameters)),
+        "read": study.sources,
     }
 
 
@@ -39,17 +44,25 @@ def stage_entry(
         "host": f"{socket.gethostname()}, process {os.getpid()}",
         "mlflow.source.name": sys.argv[0],
     }
-    read = {f"dep.{path}": md5 for path, md5 in dependencies.items()}
     return {
         "stage": stage,
-        "tags": tags | commit_tags(study) | read,
-        "params": dict(flatten(parameters)),
+        "tags": tags | commit_tags(study),
+        "params": dict(flatten(parameters)) | found_design(study, dependencies),
+        "read": dependencies,
         "datasets": [
             dataset(study.folder / path, path, md5)
             for path, md5 in dependencies.items()
             if path.startswith(SPLIT)
         ],
     }
+
+
+def found_design(study: Study, dependencies: Digests) -> dict[str, Any]:
+    """The hyperparameters that the search found, for a stage that reads them."""
+    if DESIGN not in dependencies:
+        return {}
+    found = read_json(study.folder / DESIGN)
+    return {f"design.{one.name}": found[one.name] for one in fields(Design) if one.name in found}
 
 
 def commit_tags(study: Study) -> dict[str, str]:
@@ -61,6 +74,33 @@ def dataset(file: Path, path: str, md5: str) -> Entry:
     with safe_open(file, framework="numpy") as tensors:
         count = tensors.get_slice("labels").get_shape()[0]
     return {"name": file.stem, "path": path, "md5": md5, "images": count}
+
+
+def trial_row(number: int) -> Row:
+    """How a trial ended, from what the search has just stored of it: a row of the table that comes
+    at the end, but for the design.
+    """
+    _, content = read_tensors(Path(f".state/tune/trial-{number}.safetensors"))
+    ended = content["state"]
+    by_epoch = {f"val_mse_{epoch}": mse for epoch, mse in enumerate(ended["val_mse"], start=1)}
+    return {
+        "trial": number,
+        "state": ended["state"],
+        "live_units": ended["live_units"],
+        "epochs": len(by_epoch),
+        **by_epoch,
+    }
+
+
+def detail(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of `reports/evaluation.json`, under names that MLflow shows as a group apart."""
+    return {f"detail/{name}": value for name, value in numbers(evaluation).items()}
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a nested mapping, by dotted names."""
+    flat = flatten(values)
+    return {name: float(value) for name, value in flat if isinstance(value, int | float)}
 
 
 def model_entry(weights: Path, dependencies: Digests) -> Entry:

@@ -1,7 +1,7 @@
 """Trained models in MLflow's registry: a version for each set of weights, the best a champion."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,27 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Schema, TensorSpec
 from mlflow.utils import mlflow_tags
 
+PREFIX = "latent-digits-"
 CHAMPION = "champion"
+DESCRIPTIONS = {
+    "ae": "The autoencoder of the design that the search found: an image in, its "
+    "reconstruction out.",
+    "ae_2d": "An autoencoder at Z = 2, whose latent space can be drawn: an image in, its "
+    "reconstruction out.",
+    "denoiser": "The autoencoder's network, trained from noisy to clean: a noisy image in, a clean "
+    "one out.",
+    "vae": "The variational autoencoder at the Z that the search found: an image in, the "
+    "reconstruction of its mean out.",
+    "vae_2d": "The variational autoencoder at Z = 2, whose latent space can be drawn: an image in, "
+    "the reconstruction of its mean out.",
+    "classifier": "A small head on the autoencoder's frozen encoder: an image in, the ten digits' "
+    "logits out.",
+    "classifier_random_encoder": "A control: the classifier's head on an encoder that was not "
+    "trained. It does not compete.",
+    "classifier_end_to_end": "A control: encoder and head trained together, without pretraining. "
+    "It does not compete.",
+}
+CONTROLS = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
 LIBRARIES = ("mlflow", "numpy", "pydantic", "rich", "safetensors", "torch")  # that a model needs
 
 
@@ -23,12 +43,13 @@ def register(
 ) -> None:
     """Make the weights a version of the model `facts["name"]`, unless one has these bytes.
 
-    The version becomes champion when its validation loss is the least on its validation set.
+    The version becomes champion when its validation loss is the least on its validation set; a
+    control never does.
     """
-    name = f"latent-digits-{facts['name']}"
+    name = f"{PREFIX}{facts['name']}"
     found = client.search_model_versions(f"name = '{name}' and tags.weights = '{facts['md5']}'")
     found = found or [new_version(client, run_id, weights, code, name, facts)]
-    if is_better(found[0], champion_of(client, name)):
+    if facts["name"] not in CONTROLS and is_better(found[0], champion_of(client, name)):
         client.set_registered_model_alias(name, CHAMPION, found[0].version)
 
 
@@ -60,14 +81,37 @@ def new_version(
         "validation_set": facts["validation_set"],
         "val_loss": repr(facts["val_loss"]),
     }
+    text = DESCRIPTIONS.get(facts["name"])
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
+    client.update_registered_model(name, text)
     made = client.create_model_version(
-        name, logged.model_uri, run_id, tags, model_id=logged.model_id
+        name, logged.model_uri, run_id, tags, description=text, model_id=logged.model_id
     )
     link = json.dumps([{"name": name, "version": made.version}])
     client.set_logged_model_tags(logged.model_id, {mlflow_tags.MLFLOW_MODEL_VERSIONS: link})
     return made
+
+
+def versions_of(client: MlflowClient, outputs: Mapping[str, str]) -> list[ModelVersion]:
+    """The models whose weights are among `outputs`, digests by path: whoever registered them."""
+    return [
+        one
+        for path, md5 in outputs.items()
+        if path.endswith(".safetensors")
+        for one in client.search_model_versions(f"tags.weights = '{md5}'")
+    ]
+
+
+def tag_test_metrics(
+    client: MlflowClient, versions: Iterable[ModelVersion], groups: Mapping[str, Any]
+) -> None:
+    """Tag each model with the test metrics under its name in `groups`, but for intervals."""
+    for one in versions:
+        group = groups.get(one.name.removeprefix(PREFIX))
+        for name, value in group.items() if isinstance(group, Mapping) else ():
+            if name.startswith("test_") and not name.endswith(("_low", "_high")):
+                client.set_model_version_tag(one.name, one.version, name, repr(value))
 
 
 def signature(outputs: list[int]) -> ModelSignature:

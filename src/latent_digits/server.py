@@ -29,7 +29,7 @@ utils._get_package_dir = lambda: package_folder().replace("%", "%%")
 
 
 def connect() -> MlflowClient:
-    """A client that gives up soon, since waiting is the journals' matter, and says nothing."""
+    """A client that gives up soon, since waiting is the upload queue's matter, and says nothing."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

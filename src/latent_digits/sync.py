@@ -1,10 +1,12 @@
 """Send what waits for a tracking server, and see that it knows the present state: `make sync`."""
 
-from latent_digits.addresses import journals, one_line, place, workspace
+from latent_digits.addresses import journals, one_line, only_one, place, workspace
 from latent_digits.console import UserError, run_stage, say
+from latent_digits.elsewhere import left_by
 from latent_digits.journal import Journal, begin_journal
 from latent_digits.provenance import Study, read_study
 from latent_digits.records import end_entry, study_entry
+from latent_digits.replicas import FILE, read_replicas
 from latent_digits.sending import Sender
 
 
@@ -12,12 +14,8 @@ def main() -> None:
     """Send all of it. Raises UserError when the server does not take it; nothing is lost then."""
     study = read_study(workspace())
     try:
-        sender = Sender()
-        sender.send_left_behind()
-        if set(study.made({})) == set(study.stages):
-            journal = complete(study)
-            sender.send(journal)
-            journal.remove()
+        with only_one("sync"):
+            send(study, Sender())
     except UserError:
         raise
     except Exception as error:  # MLflow's, its data base's, its HTTP client's
@@ -28,11 +26,27 @@ def main() -> None:
     say(f"mlflow: {place()} has everything.")
 
 
+def send(study: Study, sender: Sender) -> None:
+    sender.send_left_behind()
+    made = study.made({})
+    if set(made) == set(study.stages):
+        for stage, outputs in made.items():
+            if journal := left_by(study, stage, outputs, sender.maker_of(stage, outputs)):
+                sender.send(journal)
+                journal.remove()
+        journal = complete(study)
+        sender.send(journal)
+        journal.remove()
+    if FILE.exists():
+        sender.seeds().log(read_replicas(FILE))
+
+
 def complete(study: Study) -> Journal:
     """A journal for a state whose last outputs no stage made, such as one that DVC restored."""
     journal = begin_journal(journals(), "sync", study=study_entry(study))
     entry = end_entry(study, "", "FINISHED")
-    entry["results"] = [journal.keep(study.folder / one) for one in entry["results"]]
+    results = [study.folder / one for one in entry["results"]]
+    entry["results"] = [journal.keep(path) for path in results if path.exists()]
     journal.add("end", **entry)
     return journal
 

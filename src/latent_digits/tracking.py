@@ -1,7 +1,7 @@
 """Each stage's run in MLflow: parameters, metrics an epoch, files. Written, never read.
 
-What is logged goes to a journal on disk, and from there to MLflow by a thread of its own. A server
-that is slow, or dies, costs a line on the terminal; what it has not got the next stage sends.
+What is logged goes to an upload queue on disk, and from there to MLflow by a thread of its own. A
+server that is slow, or dies, costs a line on the terminal; the next stage sends what it lacks.
 
 Nothing here returns a value that a stage could write, so no output depends on this code.
 """
@@ -20,16 +20,19 @@ from latent_digits.console import UserError, say, say_once
 from latent_digits.journal import begin_journal
 from latent_digits.machine import Machine
 from latent_digits.provenance import flatten, read_study
-from latent_digits.records import end_entry, model_entry, stage_entry, study_entry
-from latent_digits.storage import require_room
+from latent_digits.records import end_entry, model_entry, stage_entry, study_entry, trial_row
+from latent_digits.storage import Row, require_room
 
 RETRY_SECONDS = 10.0
-LATER = "what it has not got is kept in mlflow-unsent/, for the next stage or `make sync` to send."
+LATER = (
+    "what it has not got is in the upload queue, mlflow-unsent/, for the next stage or `make sync` "
+    "to send."
+)
 MODELS, TRIALS = Path("data/models"), Path("reports/trials.csv")
 
 
 class StageRun:
-    """The MLflow run of one stage. Its methods note in a journal what they get, and return.
+    """The MLflow run of one stage. Its methods note in the upload queue what they get, and return.
 
     So importing MLflow, which takes 7 s on a slow core, and waiting for its server overlap with
     the stage's work.
@@ -61,6 +64,13 @@ class StageRun:
         timed = {name: self.timed(name, value) for name, value in values.items()}
         with harmless():
             self.note("metrics", values=dict(flatten(timed)), step=step)
+            if "trial" in values:
+                self.trial(trial_row(step))
+
+    def trial(self, row: Row) -> None:
+        """A trial of the search that has ended, as a row of the search's table or a part of one."""
+        with harmless():
+            self.note("trial", row=row)
 
     def files(self, *paths: Path) -> None:
         """Files and folders as artifacts, under their own names; weights as a model."""
