@@ -47,14 +47,63 @@ def test_a_file_leads_to_its_run_and_back(
     lines = [line.split() for line in text.splitlines()]
     facts = {line[0]: line[1:] for line in lines}
     assert lines[0] == ["finetune"]
+    assert facts["study"][1:] == ["no", "commit"]
     assert facts["commit"] == ["none"]
-    assert facts["param"] == ["lr", "=", "0.1"]
-    assert facts["read"] == [md5(b"split"), "data/split.txt"]
-    assert facts["wrote"] == [md5(b"model"), "data/model.txt"]
+    assert facts["params"] == ["lr", "=", "0.1"]
+    assert facts["files"] == ["1", "read,", "1", "written;", "--files", "lists", "them"]
     assert lineage(monkeypatch, capsys, facts["run"][0]) == text
     whole = lineage(monkeypatch, capsys, facts["study"][0])
     assert [line for line in whole.splitlines() if line[0] != " "] == ["prepare", "finetune"]
     assert text in whole
+
+
+def test_digests_are_listed_only_when_asked_for(
+    project: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    short = lineage(monkeypatch, capsys, "data/model.txt")
+    assert len(short.splitlines()) <= 8
+    assert md5(b"split") not in short
+    lines = lineage(monkeypatch, capsys, "data/model.txt", "--files").splitlines()
+    assert [line.split() for line in lines[-3:]] == [
+        ["param", "lr", "=", "0.1"],
+        ["read", md5(b"split"), "data/split.txt"],
+        ["wrote", md5(b"model"), "data/model.txt"],
+    ]
+
+
+def test_help_explains_every_line(
+    project: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        lineage(monkeypatch, capsys, "-h")
+    assert not ended.value.code
+    text = capsys.readouterr().out
+    for word in ("stage ", "run ", "study ", "commit ", "data ", "params ", "models ", "files "):
+        assert f"\n  {word}" in text
+    assert "$ python -m latent_digits.lineage data/models/ae.safetensors" in text
+
+
+def test_a_line_has_as_many_parameters_as_fit() -> None:
+    from latent_digits.lineage import ROOM, fitting
+
+    assert fitting(["lr = 0.1", "seed = 1"]) == "lr = 0.1, seed = 1"
+    line = fitting([f"parameter_{number} = {number}" for number in range(20)])
+    assert line.startswith("parameter_0 = 0, parameter_1 = 1")
+    assert line.endswith(" and 16 more")
+    assert len(line) <= ROOM
+
+
+def test_a_run_of_an_earlier_version_has_its_digests_in_tags(project: Any) -> None:
+    from latent_digits.digests import digests_of
+    from latent_digits.server import connect
+
+    client = connect()
+    tags = {"dep.data/split.txt": "a", "out.data/model.txt": "b"}
+    run = client.create_run(client.create_experiment("earlier"), tags=tags)
+    assert digests_of(client, run) == {
+        "read": {"data/split.txt": "a"},
+        "wrote": {"data/model.txt": "b"},
+    }
 
 
 def test_verify_says_which_bytes_differ(

@@ -1,8 +1,6 @@
 """From a file, a run or a model to all that belongs to it: commit, stage, parameters, data, bytes.
 
-    python -m latent_digits.lineage FILE | RUN_ID | models:/NAME@ALIAS | models:/NAME/VERSION
-
-With `--verify` every file is hashed again, and what does not match is said; the exit status is 1.
+python -m latent_digits.lineage FILE | RUN_ID | models:/NAME@ALIAS | models:/NAME/VERSION
 """
 
 import argparse
@@ -20,9 +18,32 @@ from mlflow.utils import mlflow_tags
 
 from latent_digits.addresses import one_line, place, workspace
 from latent_digits.console import UserError, run_stage
-from latent_digits.provenance import Digests, digest
-from latent_digits.registry import champion_of
+from latent_digits.digests import digests_of
+from latent_digits.note import ELSEWHERE
+from latent_digits.provenance import digest
+from latent_digits.registry import champion_of, versions_of
 from latent_digits.server import connect
+
+HELP = """\
+What was made from what. For each stage's run behind a THING, at most eight lines:
+
+  stage    the stage of dvc.yaml that ran
+  run      the id of its run in MLflow, how it ended and when it began
+  study    the run of the state of the study (code, parameters and data) that it ran in
+  commit   of the code, and whether there were changes that no commit has
+  data     the parts of MNIST that it read
+  params   what params.yaml and the search told it, as many as fit the line
+  models   that it trained, as registered in MLflow; the best is the champion
+  files    how many it read and wrote
+
+A THING is a file that a stage wrote (as it is now), a run's id, or a registered model."""
+EXAMPLE = """\
+example, of a file: its commit, data, run and model, then every byte again
+
+  $ python -m latent_digits.lineage data/models/ae.safetensors
+  $ python -m latent_digits.lineage data/models/ae.safetensors --files
+  $ python -m latent_digits.lineage models:/latent-digits-ae@champion --verify"""
+ROOM = 88  # characters, of the 100 of a line
 
 
 class Lineage:
@@ -79,46 +100,54 @@ class Lineage:
             )
         return found[0]
 
-    def versions_of(self, run: Run) -> list[ModelVersion]:
-        """The models whose weights the run wrote, though another run may have registered them."""
-        written = digests(run, "out.")
-        weights = [md5 for path, md5 in written.items() if path.endswith(".safetensors")]
-        return [
-            version
-            for md5 in weights
-            for version in self.client.search_model_versions(f"tags.weights = '{md5}'")
-        ]
-
-    def describe(self, run: Run) -> Iterator[str]:
-        """The lines about one stage's run."""
+    def describe(self, run: Run, files: bool) -> Iterator[str]:
+        """The lines about one stage's run; with `files` every parameter and digest has its own."""
         tags, info = run.data.tags, run.info
         when = datetime.fromtimestamp(info.start_time / 1000).astimezone()
         dirty = " and changes that no commit has" if tags.get("git.dirty") == "true" else ""
+        elsewhere = ", made elsewhere" if tags.get("made") == ELSEWHERE else ""
+        study = self.client.get_run(tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]).info
+        commit = tags.get(mlflow_tags.MLFLOW_GIT_COMMIT) or "none"
+        data = [one.dataset.name for one in run.inputs.dataset_inputs] if run.inputs else []
+        params = [f"{name} = {value}" for name, value in sorted(run.data.params.items())]
+        kinds = digests_of(self.client, run)
         yield f"{tags['stage']}"
-        yield f"  run      {info.run_id}  {info.status}, {when:%Y-%m-%d %H:%M}"
-        yield f"  study    {tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]}"
-        yield f"  commit   {tags.get(mlflow_tags.MLFLOW_GIT_COMMIT) or 'none'}{dirty}"
-        for dataset in [one.dataset for one in run.inputs.dataset_inputs] if run.inputs else []:
-            yield f"  data     {dataset.digest}  {dataset.name}"
-        for name, value in sorted(run.data.params.items()):
-            yield f"  param    {name} = {value}"
-        for version in self.versions_of(run):
-            champion = champion_of(self.client, version.name)
-            alias = ", champion" if champion and champion.version == version.version else ""
-            yield f"  model    models:/{version.name}/{version.version}{alias}"
-        for kind, prefix in (("read", "dep."), ("wrote", "out.")):
-            for path, md5 in digests(run, prefix).items():
-                yield f"  {kind:<8} {md5}  {path}"
+        yield f"  run      {info.run_id}  {info.status}, {when:%Y-%m-%d %H:%M}{elsewhere}"
+        yield f"  study    {study.run_id}  {study.run_name}"
+        yield f"  commit   {commit}{dirty}"
+        if data:
+            yield f"  data     {', '.join(data)}"
+        if params and not files:
+            yield f"  params   {fitting(params)}"
+        if models := [self.shown(version) for version in self.models_of(run)]:
+            yield f"  models   {', '.join(models)}"
+        counts = f"{len(kinds['read'])} read, {len(kinds['wrote'])} written"
+        yield f"  files    {counts}" + ("" if files else "; --files lists them")
+        if files:
+            yield from (f"  param    {param}" for param in params)
+            for kind in ("read", "wrote"):
+                for path, md5 in sorted(kinds[kind].items()):
+                    yield f"  {kind:<8} {md5}  {path}"
+
+    def models_of(self, run: Run) -> list[ModelVersion]:
+        """The models whose weights the run wrote, though another run may have registered them."""
+        return versions_of(self.client, digests_of(self.client, run)["wrote"])
+
+    def shown(self, version: ModelVersion) -> str:
+        champion = champion_of(self.client, version.name)
+        alias = " (champion)" if champion and champion.version == version.version else ""
+        return f"models:/{version.name}/{version.version}{alias}"
 
     def faults(self, run: Run) -> Iterator[str]:
         """What is not as the run left it: files here, and the weights of its models there."""
-        for path, md5 in (digests(run, "dep.") | digests(run, "out.")).items():
+        kinds = digests_of(self.client, run)
+        for path, md5 in (kinds["read"] | kinds["wrote"]).items():
             file = self.folder / path
             if not file.exists():
                 yield f"{path} is missing here; the run has {md5}"
             elif (found := digest(file)) != md5:
                 yield f"{path} is {found} here; the run has {md5}"
-        for version in self.versions_of(run):
+        for version in self.models_of(run):
             address = f"models:/{version.name}/{version.version}"
             if (found := self.digest_of_weights(address)) != version.tags["weights"]:
                 yield f"{address} holds weights {found}; the run has {version.tags['weights']}"
@@ -130,22 +159,43 @@ class Lineage:
             return found[0] if found else "none"
 
 
-def digests(run: Run, prefix: str) -> Digests:
-    """The digests that a run's tags hold: "dep." what it read, "out." what it wrote."""
-    tags = sorted(run.data.tags.items())
-    return {name.removeprefix(prefix): md5 for name, md5 in tags if name.startswith(prefix)}
+def fitting(params: list[str]) -> str:
+    """As many of them as a line has room for, and how many more there are."""
+    for count in range(len(params), 0, -1):
+        rest = f" and {len(params) - count} more" if count < len(params) else ""
+        line = ", ".join(params[:count]) + rest
+        if len(line) <= ROOM:
+            return line
+    return f"{len(params)}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="lineage", description="What was made from what.")
-    parser.add_argument("thing", metavar="FILE | RUN_ID | models:/NAME@ALIAS")
-    parser.add_argument("--verify", action="store_true", help="hash all files again")
+    parser = argparse.ArgumentParser(
+        prog="python -m latent_digits.lineage",
+        description=HELP,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "thing", metavar="THING", help="FILE | RUN_ID | models:/NAME@ALIAS | models:/NAME/VERSION"
+    )
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="list every parameter, and every file that was read or written with its md5",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="hash all these files again, and the models' weights in MLflow; say what does not "
+        "match, and end with status 1 if anything does not",
+    )
     arguments = parser.parse_args()
     try:
         lineage = Lineage()
         runs = lineage.runs_of(arguments.thing)
         for run in runs:
-            print("\n".join(lineage.describe(run)))
+            print("\n".join(lineage.describe(run, arguments.files)))
         if not arguments.verify:
             return
         faults = sorted({fault for run in runs for fault in lineage.faults(run)})
