@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 N ?= 5
+PORT ?= 5000
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
@@ -42,9 +43,8 @@ gate: $(BIN)/ready  ## the same, and fail where a metric is worse than params.ya
 smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 	python tests/smoke.py
 
-ui: $(BIN)/ready  ## the MLflow UI on 127.0.0.1:5000
-	@case "$(CURDIR)" in *%*) echo "MLflow's server does not start from an environment with % in its path; rename $(CURDIR), its runs come along." >&2; exit 1;; esac
-	mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+ui: $(BIN)/ready  ## MLflow on this machine, and the addresses to open (PORT=5001; 5000 by default)
+	@python -m latent_digits.commands.ui $(PORT)
 
 sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
 	python -m latent_digits.sync
