@@ -46,7 +46,7 @@ smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 ui: $(BIN)/ready  ## MLflow on this machine, and the addresses to open (PORT=5001; 5000 by default)
 	@python -m latent_digits.commands.ui $(PORT)
 
-sync: $(BIN)/ready  ## send what MLflow has not got, of runs whose server was away
+sync: $(BIN)/ready  ## send what MLflow has not got: its server was away, or it was made elsewhere
 	python -m latent_digits.sync
 
 ablation: $(BIN)/ready  ## what initial weights, warm-up and averaging are worth: reports/ablation.json

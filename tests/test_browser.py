@@ -53,6 +53,15 @@ def log_state(project: Path, lr: float, mse: float) -> str:
     return sender.find(sender.experiment, study=read_study(project).state).info.run_id
 
 
+def printed(server: str) -> dict[str, str]:
+    """What `make ui` says to open."""
+    from latent_digits.sending import Sender
+    from latent_digits.view import addresses
+
+    sender = Sender()
+    return addresses(server, sender.experiment, sender.states())
+
+
 def listed(digests: dict[str, str]) -> list[dict[str, str]]:
     return [{"path": path, "md5": md5} for path, md5 in digests.items()]
 
@@ -60,10 +69,11 @@ def listed(digests: dict[str, str]) -> list[dict[str, str]]:
 class Pages:
     """A browser on the pages of a tracking server that knows two states and a model."""
 
-    def __init__(self, page: Any, address: str, states: list[str]):
+    def __init__(self, page: Any, address: str, states: list[str], addresses: dict[str, str]):
         self.page = page
         self.address = address
         self.states = states
+        self.addresses = addresses
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.address}/#/{path}")
@@ -87,12 +97,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         Registry(models).train(seed=1, val_loss=0.5)
         patch.chdir(toy_project(project))
         states = [log_state(project, 0.1, 0.0625), log_state(project, 0.2, 0.0375)]
+        addresses = printed(server.address)
     server.start()
     try:
         with sync_playwright() as playwright:
             # Containers forbid the browser's own sandbox; it opens nothing but these pages.
             browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-            yield Pages(browser.new_page(), server.address, states)
+            yield Pages(browser.new_page(), server.address, states, addresses)
             browser.close()
     finally:
         server.kill()
@@ -100,7 +111,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 def test_the_table_has_a_row_a_state(pages: Pages) -> None:
     pages.open("experiments/1/runs")
-    rows = pages.page.get_by_role("link", name=re.compile("^study [0-9a-f]{7}$"))
+    rows = pages.page.get_by_role("link", name=re.compile("^no commit"))
     rows.nth(2).wait_for(timeout=SECONDS)  # the models' and the two states
     assert rows.count() == 3
     assert pages.page.get_by_role("link", name="finetune", exact=True).count() == 0
@@ -108,7 +119,7 @@ def test_the_table_has_a_row_a_state(pages: Pages) -> None:
 
 def test_a_row_opens_to_its_stages(pages: Pages) -> None:
     pages.open("experiments/1/runs")
-    row = pages.page.get_by_role("link", name=re.compile("^study")).first
+    row = pages.page.get_by_role("link", name=re.compile("^no commit finetune.lr 0.2")).first
     row.wait_for(timeout=SECONDS)
     row.locator("xpath=ancestor::span[@role='presentation']").get_by_role("button").click()
     for stage in ("prepare", "finetune", "evaluate", "plot"):
@@ -119,6 +130,8 @@ def test_a_state_shows_its_stages_metrics_and_report(pages: Pages) -> None:
     state = pages.states[1]
     pages.open(f"experiments/1/runs/{state}")
     pages.sees("ae.mse", "0.0375", "finetune.lr", "FINISHED")
+    number = pages.page.get_by_role("cell", name="0.0375", exact=True)  # of the description
+    number.first.wait_for(timeout=SECONDS)
     links = pages.page.get_by_role("link", name=re.compile("^[0-9a-f]{7}$"))
     assert links.count() >= 4
     pages.open(f"experiments/1/runs/{state}/artifacts/report.html")
@@ -137,3 +150,26 @@ def test_comparing_two_states_shows_what_moved(pages: Pages) -> None:
 def test_a_registered_model_has_its_champion(pages: Pages) -> None:
     pages.open("models/latent-digits-ae")
     pages.sees("Version 1", re.compile("champion"), "val_loss")
+    pages.sees(re.compile("^The autoencoder of the design that the search found"))
+
+
+def test_the_printed_address_opens_the_table_with_numbers_and_what_differs(pages: Pages) -> None:
+    """In a browser of its own, which has no columns chosen."""
+    page = pages.page.context.browser.new_page(viewport={"width": 1800, "height": 900})
+    page.goto(pages.addresses["the states of the study"])
+    for column in ("ae.mse", "finetune.lr"):
+        page.get_by_role("columnheader", name=column).first.wait_for(timeout=SECONDS)
+    for value in ("0.0375", "0.2"):
+        page.get_by_role("gridcell", name=value, exact=True).first.wait_for(timeout=SECONDS)
+    page.get_by_text("Model registry").wait_for(timeout=SECONDS)  # the menu for training
+    page.close()
+
+
+def test_the_printed_address_compares_the_two_latest_states(pages: Pages) -> None:
+    pages.page.goto(pages.addresses["the two latest, compared"])
+    pages.sees("Comparing 2 Runs from 1 Experiment", "0.063", "0.038")
+
+
+def test_the_printed_address_shows_the_models(pages: Pages) -> None:
+    pages.page.goto(pages.addresses["the models"])
+    pages.sees("latent-digits-ae", "latent-digits-classifier")
