@@ -2,8 +2,8 @@
 # .venv is made anew only when requirements.lock changes.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-N ?= 5
-PORT ?= 5000
+N := 5
+PORT := 5000
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV

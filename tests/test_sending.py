@@ -88,6 +88,17 @@ def test_sent_again_from_the_start_nothing_is_there_twice(
     assert len(sender.client.search_runs([sender.trials], f"tags.search = '{run}'")) == 4
 
 
+def test_what_an_earlier_version_left_in_the_queue_is_sent(sender: Any, tmp_path: Path) -> None:
+    """Without the digests that the entries have now."""
+    tags = {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"}
+    study = {"state": tmp_path.name, "tags": tags, "stages": ["tune"], "params": {}}
+    stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
+    journal = begin_journal(tmp_path, "tune", study=study, stage=stage)
+    journal.add("end", stage="tune", status="FINISHED", error="", outputs={}, made={}, results=[])
+    sender.send(journal)
+    assert sender.client.get_run(journal.ids["run"]).info.status == "FINISHED"
+
+
 def test_what_is_refused_is_said_and_does_not_stop_the_rest(
     sender: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

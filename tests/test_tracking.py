@@ -99,6 +99,26 @@ def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
     assert list(project.parent.iterdir()) == [project]
 
 
+def test_a_training_shows_the_design_that_it_was_given(project: Path) -> None:
+    pipeline = yaml.safe_load((project / "dvc.yaml").read_text())
+    pipeline["stages"]["finetune"]["deps"].append("reports/design.json")
+    (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    outputs(project, "data/split.txt", "data/model.txt")
+    (project / "reports").mkdir()
+    (project / "reports/design.json").write_text('{"latent_dim": 39, "lr": 0.0097, "split": "s"}')
+    with stage_run("finetune", {"lr": 0.1}):
+        pass
+    with stage_run("prepare", {}):
+        pass
+    _, by_name = runs(sqlite_address(project / "mlflow.db"))
+    assert by_name["finetune"].data.params == {
+        "lr": "0.1",
+        "design.latent_dim": "39",
+        "design.lr": "0.0097",
+    }
+    assert by_name["prepare"].data.params == {}
+
+
 def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs(project, "data/split.txt")
     may_go_on, sent = threading.Event(), []

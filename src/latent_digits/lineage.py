@@ -96,7 +96,8 @@ class Lineage:
         if not found:
             raise UserError(
                 f"no run at {place()} wrote {name} as it is now (md5 {md5}). Was it made "
-                "elsewhere, or changed by hand? `make sync` sends runs that wait."
+                "elsewhere, or changed by hand? `make sync` logs what was made elsewhere, and what "
+                "waits to be sent."
             )
         return found[0]
 

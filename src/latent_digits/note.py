@@ -47,7 +47,7 @@ def row(study: Run, stage: str, run: Run, models: str) -> str:
     remarks = [tags["error"]] if "error" in tags else []
     if tags.get("made") == ELSEWHERE:
         remarks.append("made elsewhere; logged from its committed files")
-    if parent != study.info.run_id and not remarks:
+    if parent != study.info.run_id and "error" not in tags:
         remarks.append(f"ran in [another state]({runs}/{parent})")
     cells = (
         stage,

@@ -105,7 +105,7 @@ class Sender:
         )
         journal.ids["study"] = journal.ids["run"] = run.info.run_id
         self.log_params(run.info.run_id, entry["params"])
-        log_digests(self.client, run.info.run_id, {"read": entry["read"]})
+        log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
 
     def name_of(self, entry: Entry) -> str:
         """A new state's name, by what is other than in the state that was logged before it."""
@@ -115,7 +115,7 @@ class Sender:
             tags[mlflow_tags.MLFLOW_GIT_COMMIT],
             tags["git.dirty"] == "true",
             entry["params"],
-            entry["read"],
+            read_of(entry),
             before.data.params if before else {},
             digests_of(self.client, before)["read"] if before else {},
         )
@@ -131,7 +131,7 @@ class Sender:
         self.client.update_run(study, "RUNNING")
         self.log_params(run.info.run_id, entry["params"])
         self.log_datasets(run.info.run_id, entry["datasets"])
-        log_digests(self.client, run.info.run_id, {"read": entry["read"]})
+        log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
 
     def send_elsewhere(self, journal: Journal, entry: Entry) -> None:
         """The run of a stage that ran elsewhere, as it ended; what it made follows."""
@@ -199,8 +199,8 @@ class Sender:
             tags["error"] = entry["error"]
         self.log_tags(run, tags)
         if run != study:
-            read = journal.first("stage").get("read", {})
-            log_digests(self.client, run, {"read": read, "wrote": entry["outputs"]})
+            kinds = {"read": read_of(journal.first("stage")), "wrote": entry["outputs"]}
+            log_digests(self.client, run, kinds)
         for one in {run, study}:
             if self.client.get_run(one).info.status != entry["status"]:
                 self.client.set_terminated(one, entry["status"], entry["time"])
@@ -315,6 +315,11 @@ class Sender:
 def out_tags(outputs: Digests) -> dict[str, str]:
     """By which a file's run is found."""
     return {f"out.{path}": md5 for path, md5 in outputs.items()}
+
+
+def read_of(entry: Entry) -> Digests:
+    """What a study or a stage read; an entry that an earlier version left in the queue lacks it."""
+    return entry.get("read", {})
 
 
 def batches(values: Iterable[Any], most: int) -> Iterator[list[Any]]:

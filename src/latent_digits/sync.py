@@ -21,7 +21,7 @@ def main() -> None:
     except Exception as error:  # MLflow's, its data base's, its HTTP client's
         raise UserError(
             f"{place()} does not take it ({one_line(error)}); nothing is lost, the rest "
-            f"waits in {journals()}."
+            f"waits in the upload queue, {journals()}."
         ) from None
     say(f"mlflow: {place()} has everything.")
 
