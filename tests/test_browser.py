@@ -1,8 +1,11 @@
 """What a person sees on MLflow's pages, in a real browser; skipped where there is none."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import yaml
 from latent_digits.provenance import read_study
 from latent_digits.tracking import stage_run
 from servers import TrackingServer
+from smoke import PROJECT
 from test_registry import Registry
 from toy import PARAMS, toy_project
 
@@ -54,12 +58,19 @@ def log_state(project: Path, lr: float, mse: float) -> str:
 
 
 def printed(server: str) -> dict[str, str]:
-    """What `make ui` says to open."""
-    from latent_digits.sending import Sender
-    from latent_digits.view import addresses
-
-    sender = Sender()
-    return addresses(server, sender.experiment, sender.states())
+    """What `make ui` says to open where a server runs already."""
+    done = subprocess.run(
+        [sys.executable, "-m", "latent_digits.commands.ui", "5000"],
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "src"), "MLFLOW_TRACKING_URI": server},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    head, *lines = done.stdout.splitlines()
+    assert head == f"{server} is a server already. Open there:"
+    return {
+        what.strip(): address.strip() for what, address in (line.split(": ", 1) for line in lines)
+    }
 
 
 def listed(digests: dict[str, str]) -> list[dict[str, str]]:
@@ -97,9 +108,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         Registry(models).train(seed=1, val_loss=0.5)
         patch.chdir(toy_project(project))
         states = [log_state(project, 0.1, 0.0625), log_state(project, 0.2, 0.0375)]
-        addresses = printed(server.address)
     server.start()
     try:
+        addresses = printed(server.address)
         with sync_playwright() as playwright:
             # Containers forbid the browser's own sandbox; it opens nothing but these pages.
             browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
