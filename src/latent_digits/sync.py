@@ -27,6 +27,7 @@ def main() -> None:
 
 
 def send(study: Study, sender: Sender) -> None:
+    """What waits; a finished study's stages that ran elsewhere, and its state; other seeds."""
     sender.send_left_behind()
     made = study.made({})
     if set(made) == set(study.stages):
