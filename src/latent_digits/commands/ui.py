@@ -34,8 +34,8 @@ def main() -> None:
     print("MLflow starts, which takes some seconds, and Ctrl-C ends it. Then open:")
     show(f"http://{HOST}:{where}")
     sys.stdout.flush()
-    # One worker is enough for one person, and MLflow's own jobs are about language models: without
-    # them the server starts in a third of the time.
+    # One worker is enough for one person, and MLflow's own jobs are about language models. That is
+    # 2 processes in place of 15, 0.5 GB in place of 3, and 5 to 10 s in place of 21 to 27.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     place_to_listen = ("--host", HOST, "--port", f"{where}", "--workers", "1")
     options = (*place_to_listen, "--backend-store-uri", tracking_uri())
