@@ -34,14 +34,14 @@ READ_BY_TRACKING = {
     *("addresses", "journal", "machine", "provenance", "records", "sending", "yaml_files")
 }
 READ_BY_SENDING = {
-    *("digests", "naming", "note", "page", "registry", "replicas", "server", "trials", "view")
+    *("digests", "naming", "note", "page", "registry", "seed_runs", "server", "trials", "view")
 }
 READ_MLFLOW = {"elsewhere", "lineage", "sync", "served"}  # MLflow runs the last
 WRITES_OR_READS_MLFLOW = {
-    *("digests", "elsewhere", "lineage", "machine", "note", "registry", "replicas", "sending"),
+    *("digests", "elsewhere", "lineage", "machine", "note", "registry", "seed_runs", "sending"),
     *("served", "server", "trials", "view"),
 }
-COMMANDS = {"mending"} | READ_MLFLOW
+COMMANDS = {"mending", "replicas"} | READ_MLFLOW
 KNOWN = {"params", "console", "starting", "tracking"}
 OBSERVERS = KNOWN | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
 

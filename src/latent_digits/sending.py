@@ -36,7 +36,7 @@ from latent_digits.page import page
 from latent_digits.provenance import Digests, digest_of, flatten
 from latent_digits.records import detail, killed_entry, numbers
 from latent_digits.registry import register, tag_test_metrics, versions_of
-from latent_digits.replicas import Seeds
+from latent_digits.seed_runs import Seeds
 from latent_digits.server import artifacts_of, connect
 from latent_digits.storage import read_json
 from latent_digits.trials import Trials

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from latent_digits.catalogue import METRICS, MODELS
-from latent_digits.comparison.seeds import recipe_of, summary
 from latent_digits.provenance import digest_of, read_study
+from latent_digits.replicas import recipe_of, summary
 from latent_digits.storage import write_csv, write_json, write_tensors
 from smoke import PROJECT
 
@@ -114,7 +114,6 @@ def replicas(folder: Path, count: int = 5, sigma: float = 0.1) -> None:
     rng = np.random.default_rng(7)
     rows = {
         str(seed): {
-            "seed": seed,
             "metrics": {
                 name: AVERAGE[name] + sigma * float(value)
                 for name, value in zip(AVERAGE, rng.normal(size=len(AVERAGE)), strict=True)
@@ -124,7 +123,10 @@ def replicas(folder: Path, count: int = 5, sigma: float = 0.1) -> None:
     }
     recipe = recipe_of(read_study(folder))
     found = {"commit": head(folder)[:7], "recipe": recipe, "rows": rows}
-    write_json(folder / "reports/replicas.json", found | {"summary": summary([*rows.values()])})
+    write_json(
+        folder / "reports/replicas.json",
+        found | {"summary": summary([one["metrics"] for one in rows.values()])},
+    )
 
 
 def parameters(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -10,9 +10,9 @@ from studies import lock, parameters, study
 
 from latent_digits.commands import replicas
 from latent_digits.commands.replicas import begun, require_current
-from latent_digits.comparison.seeds import recipe_of, summary
 from latent_digits.console import UserError
 from latent_digits.provenance import read_study
+from latent_digits.replicas import recipe_of, summary
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_rows_of_another_recipe_begin_anew(project: Path) -> None:
     found = begun(here)
     assert found["rows"] == {}
     row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
-    known = found | {"rows": {"1": row}, "summary": summary([row])}
+    known = found | {"rows": {"1": row}, "summary": summary([row["metrics"]])}
     Path("reports/replicas.json").write_text(json.dumps(known))
     assert begun(here) == known
     parameters(project, lambda params: params["finetune"].update(hidden=7))
@@ -88,7 +88,7 @@ def test_a_design_of_other_code_is_refused(project: Path) -> None:
 
 
 def test_of_one_seed_there_is_no_deviation() -> None:
-    one, other = {"metrics": {"a": 1.0}}, {"metrics": {"a": 3.0}}
+    one, other = {"a": 1.0}, {"a": 3.0}
     assert summary([one]) == {"a": {"mean": 1.0, "deviation": None}}
     assert summary([one, other]) == {"a": {"mean": 2.0, "deviation": pytest.approx(2**0.5)}}
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from latent_digits.arithmetic import one_thread
-from latent_digits.comparison.seeds import FILE, recipe_of, summary
 from latent_digits.console import Board, UserError, run_stage, say
 from latent_digits.dataset import Dataset, load_dataset
 from latent_digits.design import load_design
@@ -23,6 +22,7 @@ from latent_digits.digits import Digits, digits_of
 from latent_digits.evaluation import evaluation_of
 from latent_digits.params import Params, load_params
 from latent_digits.provenance import Study, flatten, read_study
+from latent_digits.replicas import FILE, recipe_of, summary
 from latent_digits.results import Models, headlines, measured
 from latent_digits.running import Training, run_trainings
 from latent_digits.storage import Arrays, Row, read_json, write_json
@@ -78,7 +78,7 @@ def main() -> None:
         for seed, row in rows_of(models, (train, val, test), params):
             rows = found["rows"] | {str(seed): row}
             found["rows"] = {one: rows[one] for one in sorted(rows, key=int)}
-            found["summary"] = summary(list(found["rows"].values()))
+            found["summary"] = summary([one["metrics"] for one in found["rows"].values()])
             write_json(FILE, found)
     say(f"replicas: {FILE} holds {len(found['rows'])} seeds beside the study's own.")
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from latent_digits.catalogue import METRICS, MODELS
-from latent_digits.comparison.seeds import Replicas, read_replicas, recipe_of
 from latent_digits.console import UserError
 from latent_digits.provenance import Study, flatten, git, read_study
+from latent_digits.replicas import FILE, Replicas, read_replicas, recipe_of
 from latent_digits.storage import Arrays, Row, read_csv, read_json, read_tensors
 
 MAIN = ("origin/main", "main", "origin/master", "master")
@@ -71,7 +71,8 @@ class Revision:
 
     @cached_property
     def replicas(self) -> Replicas | None:
-        return read_replicas(self.folder)
+        path = self.folder / FILE
+        return read_replicas(path) if path.exists() else None
 
     @cached_property
     def recipe(self) -> str:

@@ -12,9 +12,9 @@ from toy import toy_project
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
 
 ROWS = {
-    "1": {"seed": 11, "metrics": {"ae.test_mse": 0.004, "classifier.test_accuracy": 0.98}},
-    "2": {"seed": 12, "metrics": {"ae.test_mse": 0.006, "classifier.test_accuracy": 0.97}},
-    "3": {"seed": 13, "metrics": {"ae.test_mse": 0.008, "classifier.test_accuracy": 0.99}},
+    "1": {"metrics": {"ae.test_mse": 0.004, "classifier.test_accuracy": 0.98}},
+    "2": {"metrics": {"ae.test_mse": 0.006, "classifier.test_accuracy": 0.97}},
+    "3": {"metrics": {"ae.test_mse": 0.008, "classifier.test_accuracy": 0.99}},
 }
 
 
@@ -44,8 +44,8 @@ def test_a_run_a_seed_and_their_mean_and_spread(project: Path) -> None:
     _, (group, first, second) = sync("1", "2")
     assert [one.info.run_name for one in (group, first, second)] == [
         "replicas of abc1234",
-        "seed 11",
-        "seed 12",
+        "seed 1",
+        "seed 2",
     ]
     assert {one.info.status for one in (group, first, second)} == {"FINISHED"}
     assert second.data.metrics == ROWS["2"]["metrics"]
@@ -62,7 +62,7 @@ def test_twice_is_once_and_a_new_seed_is_added(project: Path) -> None:
     assert len(runs) == 3
     assert len(client.get_metric_history(runs[1].info.run_id, "ae.test_mse")) == 1
     client, runs = sync("1", "2", "3", commit="def5678")
-    assert [one.info.run_name for one in runs[1:]] == ["seed 11", "seed 12", "seed 13"]
+    assert [one.info.run_name for one in runs[1:]] == ["seed 1", "seed 2", "seed 3"]
     assert runs[0].data.metrics["mean/ae.test_mse"] == pytest.approx(0.006)
     means = client.get_metric_history(runs[0].info.run_id, "mean/ae.test_mse")
     assert [one.step for one in means] == [2, 3]
