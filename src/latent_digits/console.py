@@ -88,7 +88,7 @@ class Board:
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
         self.printed: dict[str, float] = {}
-        self.before: dict[str, int] = {}
+        self.first: dict[str, tuple[float, int]] = {}  # when a unit was first finished, and which
         self.progress = Progress(
             TextColumn("{task.fields[stage]} [bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -114,7 +114,6 @@ class Board:
 
     def begin(self, name: str, total: int, done: int = 0) -> None:
         """Show `name` as work of `total` units that starts now, or goes on after `done` of them."""
-        self.before[name] = done
         self.started[name] = self.printed[name] = time.monotonic()
         self.tasks[name] = self.progress.add_task(
             name,
@@ -134,9 +133,11 @@ class Board:
         """Show that `done` of at most `total` units are finished; `note` says how it stands."""
         if name not in self.tasks:
             self.begin(name, total)
-        elapsed = time.monotonic() - self.started[name]
-        each = elapsed / max(1, done - self.before[name])
-        left = f"at most {duration(each * (total - done))} left" if done else ""
+        now = time.monotonic()
+        # Not since it was begun: it may have waited for a worker, and a first unit is a slow one.
+        since, before = self.first.setdefault(name, (now, done))
+        each = (now - since) / max(1, done - before)
+        left = f"at most {duration(each * (total - done))} left" if done > before else ""
         self.progress.update(self.tasks[name], completed=done, total=total, note=note, left=left)
         due = done == total or time.monotonic() - self.printed[name] >= self.seconds
         if not self.live and due:
