@@ -31,14 +31,14 @@ test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 
 replicas: $(BIN)/ready  ## the study's models under N further seeds: reports/replicas.json
 	dvc repro --quiet prepare
-	@python -m latent_digits.commands.replicas "$(N)"
+	@python -m latent_digits.commands.replicas -- "$(N)"
 
 compare: $(BIN)/ready  ## this tree against BASE=main: reports/compare.html; what moved, and beyond what noise?
-	@python -m latent_digits.commands.compare "$(BASE)"
+	@python -m latent_digits.commands.compare -- "$(BASE)"
 
 gate: $(BIN)/ready  ## the same, and fail where a metric is worse than params.yaml allows (STRICT=1: may be)
 	@python -m latent_digits.commands.compare --gate --strict "$(STRICT)" \
-	  --accept-new-test-set "$(ACCEPT_NEW_TEST_SET)" $(if $(NEUTRAL),--neutral) "$(BASE)"
+	  --accept-new-test-set "$(ACCEPT_NEW_TEST_SET)" $(if $(NEUTRAL),--neutral) -- "$(BASE)"
 
 smoke: $(BIN)/ready  ## the eight stages with tiny budgets, in a scratch copy
 	python tests/smoke.py

@@ -35,6 +35,7 @@ def comparison(rows: int = 2, commit: str = HEAD, note: str = "0.25") -> Compari
         tolerance=None,
         beyond=False,
         verdict="better",
+        apart=[],
         note="",
     )
     return Comparison(
@@ -43,7 +44,7 @@ def comparison(rows: int = 2, commit: str = HEAD, note: str = "0.25") -> Compari
         head=Side(revision="HEAD", commit=commit, **side),
         remarks=[],
         stale=[],
-        gate=Gate(exit=0, reasons=[], changes=[]),
+        gate=Gate(exit=0, neutral=False, reasons=[], changes=[]),
         metrics=[metric],
         parameters=[],
         stages=[],

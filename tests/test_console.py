@@ -8,12 +8,13 @@ from latent_digits.console import Board
 def test_what_is_left_follows_from_the_work_itself_not_from_waiting_for_a_worker(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[-1])
     with Board("stage") as board:
         board.begin("ae", 10)
         told = []
-        for now, done in ((3600.0, 1), (3630.0, 2), (3660.0, 3)):
+        for seconds, done in ((3600.0, 1), (3630.0, 2), (3660.0, 3)):
+            clock.append(seconds)
             board.advance("ae", done, 10, "note")
             told.append(capsys.readouterr().err.splitlines()[-1])
     assert told == [

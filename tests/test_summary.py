@@ -30,7 +30,7 @@ def test_it_is_added_to_what_other_steps_have_written(place: Path) -> None:
 def test_a_gate_that_did_not_judge_is_a_notice(
     place: Path, capsys: pytest.CaptureFixture[str], code: int, notice: bool
 ) -> None:
-    gate = Gate(exit=code, reasons=["No base."], changes=[])
+    gate = Gate(exit=code, neutral=True, reasons=["No base."], changes=[])
     FILE.write_text(comparison().model_copy(update={"gate": gate}).model_dump_json())
     summary.main()
     assert capsys.readouterr().out.startswith("::notice title=Gate::The gate did not") == notice

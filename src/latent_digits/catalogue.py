@@ -1,6 +1,6 @@
 """The study's models, by the names of their files of weights and histories, and its headlines."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MODELS = (
     "ae",
@@ -17,8 +17,9 @@ MODELS = (
 class Metric(NamedTuple):
     """A headline: its key in `evaluation.json`, and its name, with its unit, in `metrics.json`.
 
-    `scale` is how many of that unit are 1 of what the key has. `way` says how and on what it is
-    measured, in words that change when this does: values of different ways are not comparable.
+    `scale` is how many of that unit are 1 of what the key has. `way` says how it is measured, in
+    words that change when this does: values of different ways are not comparable. `on` says of
+    which images, and `drawn` whether noise or a sample is drawn for them.
     """
 
     key: str
@@ -26,6 +27,8 @@ class Metric(NamedTuple):
     title: str
     scale: float
     way: str
+    on: Literal["test", "val"] = "test"
+    drawn: bool = False
 
     @property
     def group(self) -> str:
@@ -36,57 +39,54 @@ class Metric(NamedTuple):
         return self.key.partition(".")[2]
 
 
-MSE = "squared error over pixels, test images"
-LOSS = "squared error + KL an image, one sample each, test images"
-ACCURACY = "share of test images"
+MSE = "squared error, mean over pixels"
+LOSS = "squared error + KL an image, one sample each"
+SHARE = "share of images that are taken for what they are"
 METRICS = (
     Metric("ae.test_mse", "ae_mse_e3", "Autoencoder, MSE × 1000", 1e3, MSE),
     Metric("ae_2d.test_mse", "ae_2d_mse_e3", "Autoencoder Z = 2, MSE × 1000", 1e3, MSE),
-    Metric("denoiser.test_mse", "denoiser_mse_e3", "Denoiser, MSE × 1000", 1e3, MSE),
+    Metric("denoiser.test_mse", "denoiser_mse_e3", "Denoiser, MSE × 1000", 1e3, MSE, drawn=True),
     Metric(
         "denoiser.harsh_test_mse",
         "harsh_mse_e3",
         "Denoiser, harsh noise, MSE × 1000",
         1e3,
         MSE,
+        drawn=True,
     ),
-    Metric("vae.test_loss", "vae_loss", "VAE, loss an image", 1, LOSS),
-    Metric("vae.test_kl", "vae_kl", "VAE, KL an image", 1, "KL an image, test images"),
+    Metric("vae.test_loss", "vae_loss", "VAE, loss an image", 1, LOSS, drawn=True),
+    Metric("vae.test_kl", "vae_kl", "VAE, KL an image", 1, "KL an image"),
     Metric("vae.test_mse", "vae_mse_e3", "VAE decoding the mean, MSE × 1000", 1e3, MSE),
     Metric(
         "vae.active_units",
         "vae_active",
         "VAE, active latents",
         1,
-        "latents whose mean varies, validation images",
+        "latents whose mean varies over images",
+        on="val",
     ),
-    Metric("vae_2d.test_loss", "vae_2d_loss", "VAE Z = 2, loss an image", 1, LOSS),
-    Metric(
-        "classifier.test_accuracy",
-        "accuracy_pct",
-        "Classifier, accuracy %",
-        100,
-        ACCURACY,
-    ),
+    Metric("vae_2d.test_loss", "vae_2d_loss", "VAE Z = 2, loss an image", 1, LOSS, drawn=True),
+    Metric("classifier.test_accuracy", "accuracy_pct", "Classifier, accuracy %", 100, SHARE),
     Metric(
         "classifier_random_encoder.test_accuracy",
         "untrained_pct",
         "Classifier, untrained encoder, accuracy %",
         100,
-        ACCURACY,
+        SHARE,
     ),
     Metric(
         "classifier_end_to_end.test_accuracy",
         "end_to_end_pct",
         "Classifier, end to end, accuracy %",
         100,
-        ACCURACY,
+        SHARE,
     ),
     Metric(
         "ae.davies_bouldin",
         "davies_bouldin",
         "Autoencoder, Davies-Bouldin index",
         1,
-        "of latents by digit, validation images",
+        "Davies-Bouldin index of latents by digit",
+        on="val",
     ),
 )

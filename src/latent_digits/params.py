@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latent_digits import yaml_files
+from latent_digits.catalogue import METRICS
 from latent_digits.console import UserError, run_stage
 from latent_digits.provenance import flatten
 
@@ -275,6 +276,10 @@ def conflicts(params: Params) -> Iterator[str]:
     for key, found, most, limit in limits:
         if found > most:
             yield f"{key} is {found}; it should be at most {most} ({limit})."
+    headlines = [one.name for one in METRICS]
+    for name in params.gate:
+        if name not in headlines:
+            yield f"gate.{name} is no headline; these are {', '.join(headlines)}."
     for name, found in tune.report_design if tune.trials else ():
         allowed = getattr(tune.space, name)
         if found not in allowed:

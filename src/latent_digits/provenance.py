@@ -120,8 +120,21 @@ def read_study(folder: Path) -> Study:
         path = folder / name
         return (yaml_files.read(path) if path.exists() else None) or {}
 
-    stages, lock = read("dvc.yaml")["stages"], read("dvc.lock").get("stages", {})
-    return Study(folder, stages, lock, read("params.yaml"))
+    stages, lock = (stages_in(name, read(name)) for name in ("dvc.yaml", "dvc.lock"))
+    params = read("params.yaml")
+    if not isinstance(params, dict):
+        raise UserError(f"params.yaml of {folder} holds no keys and values; restore it with git.")
+    return Study(folder, stages, lock, params)
+
+
+def stages_in(name: str, content: Any) -> dict[str, Any]:
+    """The stages of `dvc.yaml` or `dvc.lock`; none of an empty file or of a lock of old."""
+    stages = content.get("stages", {}) if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(
+        isinstance(one, dict) and "cmd" in one for one in stages.values()
+    ):
+        raise UserError(f"{name} has no stages with commands in it; `git checkout {name}`.")
+    return stages
 
 
 def locked(entry: Mapping[str, Any], kind: str) -> Digests:

@@ -6,8 +6,9 @@ stages that train and measure, the split and the design. Seeds of one recipe are
 
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from latent_digits.console import UserError
 from latent_digits.provenance import Study, digest_of, locked
@@ -18,23 +19,31 @@ DESIGN = "reports/design.json"
 STAGES = ("train_ae", "train_denoise", "train_vae", "finetune", "evaluate")
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern="^([0-9a-f]{7,64})?( with changes)?$")]
+
+
 class Replica(BaseModel):
     """The study under one seed: its headlines by name, and all that was measured."""
 
-    metrics: dict[str, float]
-    details: dict[str, float] = {}
+    metrics: dict[str, Finite]
+    details: dict[str, Finite] = {}
 
 
 class Replicas(BaseModel):
     """The file's content: the study again, by seed, at a commit and of a recipe."""
 
-    commit: str
+    commit: Name
     recipe: str
     rows: dict[int, Replica]
 
-    def values(self, name: str) -> list[float]:
-        """A headline's value for each seed that has it."""
-        return [row.metrics[name] for row in self.rows.values() if name in row.metrics]
+    def values(self, name: str, without: object = None) -> list[float]:
+        """A headline's value for each seed that has it, but for the seed `without`."""
+        return [
+            row.metrics[name]
+            for seed, row in self.rows.items()
+            if seed != without and name in row.metrics
+        ]
 
 
 def read_replicas(path: Path) -> Replicas:

@@ -74,15 +74,9 @@ def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict
     return found
 
 
-def headlines(metrics: Mapping[str, Measured | Metrics]) -> Metrics:
-    """The content of `metrics.json`, from that of `evaluation.json` or what it summarises."""
-    return {
-        one.name: scaled(float(np.mean(metrics[one.group][one.of_group])), one) for one in METRICS
-    }
-
-
-def scaled(value: float, metric: Metric) -> float:
-    return value * metric.scale if metric.scale != 1 else value
+def headlines(found: Mapping[str, Measured]) -> Metrics:
+    """The content of `metrics.json`."""
+    return {one.name: one.scale * float(np.mean(found[one.group][one.of_group])) for one in METRICS}
 
 
 def per_image(
@@ -90,8 +84,8 @@ def per_image(
 ) -> tuple[Arrays, Row]:
     """The content of `per_image.safetensors`: arrays of a value a test image, and a description.
 
-    Errors are float16 in the headline's unit, half as exact as the fifth digit; classifiers have
-    the digit that they took each image for, under the headline's name like the others. The
+    Errors are in the headline's unit, float16: three digits, and their mean five. Of a classifier
+    there is the digit that it took each image for, under the headline's name like the others. The
     description says of every headline how it was measured, so that two that differ in this are
     never compared.
     """
@@ -107,14 +101,13 @@ def per_image(
 
 def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
     """How a headline was measured, in facts of which none may differ in a comparison."""
-    on_test = metric.way.endswith("test images")
-    sample = evaluation.test if on_test else evaluation.val
-    facts: Row = {"way": metric.way, "images": digest_of_sample(sample)}
+    sample = evaluation.test if metric.on == "test" else evaluation.val
+    facts: Row = {"way": metric.way, "on": metric.on, "images": digest_of_sample(sample)}
     if metric.group == "denoiser":
         harsh = metric.of_group.startswith("harsh")
         levels = params.noise.harsh if harsh else params.noise.text
         facts["noise"] = " ".join(f"{value:g}" for value in levels.model_dump().values())
-    if metric.group in ("denoiser", "vae", "vae_2d"):
+    if metric.drawn:
         facts["seed"] = evaluation.seed
     if metric.of_group == "active_units":
         facts["variance"] = params.evaluate.active_unit_variance

@@ -41,6 +41,7 @@ def row(**values: Any) -> MetricRow:
         "tolerance": 0.1,
         "beyond": True,
         "verdict": "worse",
+        "apart": [],
         "note": "",
     }
     return MetricRow(**usual | values)
@@ -57,7 +58,7 @@ def comparison(words: str = "words", stale: bool = False) -> Comparison:
         head=side,
         remarks=[words],
         stale=[Stale(stage=words, causes=[words])] if stale else [],
-        gate=Gate(exit=1, reasons=[words], changes=[difference]),
+        gate=Gate(exit=1, neutral=False, reasons=[words], changes=[difference]),
         metrics=[row(note=words), row(name=words, tolerance=None, better=None, verdict="changed")],
         parameters=[difference],
         stages=[StageRow(stage=words, causes=[words], same_bytes=True)],

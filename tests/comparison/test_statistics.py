@@ -1,13 +1,14 @@
 """Redraws are not called changes, and changes are found; tests against known values."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from latent_digits.comparison.statistics import (
     LEVEL,
-    Change,
     change,
     change_over_images,
     error_over_images,
@@ -15,6 +16,9 @@ from latent_digits.comparison.statistics import (
     mcnemar,
     noise_of,
 )
+from latent_digits.comparison.verdicts import metric_rows
+from latent_digits.params import GateParams
+from latent_digits.replicas import Replicas
 
 METRICS, IMAGES = 9, 300
 SIGMA = 1.0  # between seeds
@@ -32,29 +36,53 @@ def sides(rng: np.random.Generator, seeds: int, shift: float) -> Iterator[np.nda
         yield images + training + rng.normal(0, 4, (seeds, METRICS, IMAGES))
 
 
-def verdicts(rng: np.random.Generator, seeds: int, shift: float = 0.0) -> list[bool]:
-    """Which of a comparison's metrics are called changed, as `verdicts.metric_rows` does.
+def revision(values: np.ndarray, recipe: str, rows: np.ndarray) -> Any:
+    """What `metric_rows` reads of a revision, of values [METRICS, IMAGES]; `rows` are replicas."""
+    names = [f"m{n}" for n in range(METRICS)]
+    images = dict(zip(names, values, strict=True))
+    replicas = [
+        {"metrics": {name: float(one.mean()) for name, one in zip(names, row, strict=True)}}
+        for row in rows
+    ]
+    content = {"commit": "", "recipe": recipe, "rows": dict(enumerate(replicas, 1))}
+    return SimpleNamespace(
+        metrics={name: float(one.mean()) for name, one in images.items()},
+        per_image=({}, {name: {"way": "one"} for name in names}),
+        of_images=images.get,
+        right=lambda name: None,
+        recipe=recipe,
+        seed=0,
+        replicas=Replicas.model_validate(content) if len(rows) else None,
+    )
 
-    With a seed each, the noise of seeds is that of REPLICAS other trainings.
+
+def verdicts(rng: np.random.Generator, seeds: int, shift: float = 0.0) -> list[bool]:
+    """Which of a comparison's metrics are called changed.
+
+    With a seed each, the noise of seeds is that of REPLICAS trainings of another recipe.
     """
     base, head = sides(rng, seeds, shift)
-    before, after = base.mean(2), head.mean(2)
-    loan = next(sides(rng, REPLICAS, 0.0)).mean(2)
-    changes: dict[str, Change] = {}
-    for metric in range(METRICS):
-        old, new = list(before[:, metric]), list(after[:, metric])
-        noise = noise_of(old, new) or noise_of(list(loan[:, metric]))
-        assert noise is not None
-        images = error_over_images(base[0, metric], head[0, metric])
-        changes[f"{metric}"] = change(old, new, images, noise)
-    corrected = holm({name: one.p for name, one in changes.items()})
-    return [p < LEVEL for p in corrected.values()]
+    if seeds == 1:
+        loan = next(sides(rng, REPLICAS, 0.0))
+        before, after = revision(base[0], "base", base[:0]), revision(head[0], "head", head[:0])
+        before.replicas = revision(base[0], "older", loan).replicas
+    else:
+        before, after = revision(base[0], "base", base[1:]), revision(head[0], "head", head[1:])
+    gate = {f"m{n}": GateParams(better="lower", tolerance=0.0) for n in range(METRICS)}
+    rows = metric_rows(before, after, gate)
+    return [row.verdict in ("better", "worse") for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few resamples: their interval is no part of a verdict."""
+    monkeypatch.setattr("latent_digits.comparison.statistics.RESAMPLES", 20)
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 5])
 def test_redraws_are_called_a_change_in_at_most_a_twentieth_of_comparisons(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
-    alarms = [any(verdicts(rng, seeds)) for _ in range(1000)]
+    alarms = [any(verdicts(rng, seeds)) for _ in range(400)]
     assert np.mean(alarms) <= 0.05
 
 
@@ -118,9 +146,10 @@ def test_of_images_only_those_that_differ_count() -> None:
     assert mcnemar(base, base) == 1.0
 
 
-def test_pairs_of_images_leave_out_what_images_share() -> None:
+def test_pairs_of_images_leave_out_what_images_share(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(0, 100, 1000)
+    monkeypatch.setattr("latent_digits.comparison.statistics.RESAMPLES", 2000)
     found = change_over_images(base, base + rng.normal(0.1, 0.5, 1000), 0)
     assert 0.03 < found.low < 0.1 < found.high < 0.17
     assert found.p < 1e-6

@@ -8,22 +8,31 @@ ends with 2 whatever fails, and says the code.)
 
 import argparse
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
+from dvc.exceptions import DvcException
 from rich.console import Console
 from rich.table import Table
 
-from latent_digits.commands.verify import original
 from latent_digits.comparison.assembly import compared
 from latent_digits.comparison.gate import INCOMPARABLE, MISUSE
 from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural, render
 from latent_digits.comparison.page import PICTURES, page
 from latent_digits.comparison.pictures import model_of, pictures
-from latent_digits.comparison.revisions import NoBaseError, Revision, committed, working_tree
+from latent_digits.comparison.revisions import (
+    NoBaseError,
+    OldBaseError,
+    Revision,
+    committed,
+    working_tree,
+)
 from latent_digits.comparison.values import SYMBOLS, Comparison, Side
 from latent_digits.console import UserError, run_stage, say
 from latent_digits.params import load_params
-from latent_digits.provenance import locked
+from latent_digits.provenance import digest, locked
 from latent_digits.storage import write_text
 
 PAGES = Path("reports")
@@ -33,37 +42,49 @@ SWITCH = {"": False, "0": False, "1": True}
 
 def main() -> None:
     arguments = asked()
-    if not arguments.gate:
-        comparison = compare(arguments)
-        print_summary(comparison)
-        return
     try:
         comparison = compare(arguments)
     except NoBaseError as error:
-        say(f"gate: {error}")
-        sys.exit(0 if arguments.neutral else INCOMPARABLE)
+        say(f"{arguments.name}: {error}")
+        neutral = arguments.neutral and isinstance(error, OldBaseError)
+        sys.exit(0 if neutral else INCOMPARABLE)
     except UserError as error:
-        say(f"gate: {error}")
+        say(f"{arguments.name}: {error}")
+        sys.exit(MISUSE)
+    except Exception:  # our own fault, and not to be taken for a verdict
+        traceback.print_exc()
         sys.exit(MISUSE)
     print_summary(comparison)
-    neutral = arguments.neutral and comparison.gate.exit == INCOMPARABLE
-    sys.exit(0 if neutral else comparison.gate.exit)
+    gate = comparison.gate
+    if arguments.gate and not (arguments.neutral and gate.neutral):
+        sys.exit(gate.exit)
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with the gate's code for what was asked wrongly."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        say(f"{self.prog}: {message}.")
+        sys.exit(MISUSE)
 
 
 def asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compare", description="This tree against a revision.")
+    parser = Parser(prog="compare", description="This tree against a revision.")
     parser.add_argument("base", nargs="?", default="", help="a commit, branch or tag")
     parser.add_argument("--gate", action="store_true", help="end with the gate's code")
-    parser.add_argument("--neutral", action="store_true", help="not comparable is no failure")
+    parser.add_argument("--neutral", action="store_true", help="a base of old is no failure")
     parser.add_argument("--strict", default="", help="1: fail unless no metric can be worse")
     parser.add_argument("--accept-new-test-set", default="", help="1: another test set is meant")
     arguments = parser.parse_args()
+    arguments.name = "gate" if arguments.gate else "compare"
     for name in ("strict", "accept_new_test_set"):
         text = getattr(arguments, name)
         if text not in SWITCH:
-            say(f"gate: {name.upper()} is {text!r}; it should be 1, or not be set.")
-            sys.exit(MISUSE)
+            parser.error(f"{name.upper()} is {text!r}; it should be 1, or not be set")
         setattr(arguments, name, SWITCH[text])
+    if arguments.base.startswith("-"):
+        parser.error(f"BASE is {arguments.base!r}; it should be a commit, a branch or a tag")
     return arguments
 
 
@@ -71,8 +92,8 @@ def compare(arguments: argparse.Namespace) -> Comparison:
     """The comparison, and its three pages."""
     params = load_params()
     here = Path.cwd()
+    head = working_tree(here)
     with committed(here, arguments.base) as base:
-        head = working_tree(here)
         comparison = compared(
             base,
             head,
@@ -98,7 +119,17 @@ def model_of_side(comparison: Comparison, side: Revision, here: Revision) -> Pat
     path = f"data/models/{model_of(comparison)}.safetensors"
     stage = side.study.makers.get(path)
     md5 = locked(side.study.lock.get(stage, {}), "outs").get(path) if stage else None
-    return original(here.study, path, md5) if md5 else None
+    if md5 is None:
+        return None
+    file = here.folder / path
+    if file.exists() and digest(file) == md5:
+        return file
+    from dvc.repo import Repo  # takes a second
+
+    with suppress(DvcException), Repo(str(here.folder)) as repo:
+        file = Path(repo.cache.local.oid_to_path(md5))
+        return file if file.exists() else None
+    return None
 
 
 def differ(before: Path, after: Path) -> bool:
@@ -107,11 +138,11 @@ def differ(before: Path, after: Path) -> bool:
 
 def print_summary(one: Comparison) -> None:
     """The gated metrics as a table, and where to read on."""
-    screen = Console(highlight=False)
+    screen = Console(highlight=False, markup=False)
     if not screen.is_terminal:
         screen.width = 160  # of a file or a log nobody knows how wide it is looked at
-    screen.print(one.sentence, style="bold", markup=False, soft_wrap=True)
-    screen.print(f"base  {told(one.base)}\nthis  {told(one.head)}", markup=False, soft_wrap=True)
+    screen.print(one.sentence, style="bold", soft_wrap=True)
+    screen.print(f"base  {told(one.base)}\nthis  {told(one.head)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, right in (("metric", 0), ("base", 1), ("this", 1), ("change (95 %)", 1)):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
@@ -131,9 +162,9 @@ def print_summary(one: Comparison) -> None:
         )
     screen.print(table)
     for stale in one.stale:
-        screen.print(f"{stale.stage}: {'; '.join(stale.causes)}", markup=False, soft_wrap=True)
+        screen.print(f"{stale.stage}: {'; '.join(stale.causes)}", soft_wrap=True)
     for remark in [*one.remarks, ENDS[one.gate.exit], *one.gate.reasons]:
-        screen.print(remark, markup=False, soft_wrap=True)
+        screen.print(remark, soft_wrap=True)
     screen.print(
         f"{PAGES}/compare.html has the curves, images and reasons.", markup=False, soft_wrap=True
     )

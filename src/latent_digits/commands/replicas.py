@@ -22,7 +22,7 @@ from latent_digits.digits import Digits, digits_of
 from latent_digits.evaluation import evaluation_of
 from latent_digits.params import Params, load_params
 from latent_digits.provenance import Study, flatten, read_study
-from latent_digits.replicas import FILE, recipe_of, summary
+from latent_digits.replicas import FILE, read_replicas, recipe_of, summary
 from latent_digits.results import Models, headlines, measured
 from latent_digits.running import Training, run_trainings
 from latent_digits.storage import Arrays, Row, read_json, write_json
@@ -110,8 +110,8 @@ def require_current(study: Study) -> None:
 def begun(study: Study) -> Row:
     """What the file holds of this recipe, or the beginning of it."""
     recipe = recipe_of(study)
-    if FILE.exists() and (before := read_json(FILE)).get("recipe") == recipe:
-        return before
+    if FILE.exists() and read_replicas(FILE).recipe == recipe:
+        return read_json(FILE)
     commit, dirty = study.commit
     name = commit[:7] + (" with changes" if dirty else "")
     return {"commit": name, "recipe": recipe, "summary": {}, "rows": {}}

@@ -4,46 +4,47 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from latent_digits.catalogue import METRICS
+from latent_digits.comparison.consistency import contradictions
 from latent_digits.comparison.freshness import changed_stages, differing, stale_stages
-from latent_digits.comparison.gate import gate_of
+from latent_digits.comparison.gate import JUDGED, gate_of
+from latent_digits.comparison.markdown import plural
 from latent_digits.comparison.pairs import worst_digits, worst_images
-from latent_digits.comparison.revisions import Revision, is_finite
-from latent_digits.comparison.values import (
-    Comparison,
-    Curve,
-    Difference,
-    MetricRow,
-    Side,
-    Stale,
-)
-from latent_digits.comparison.verdicts import metric_rows, rules_of, samples
+from latent_digits.comparison.revisions import Revision
+from latent_digits.comparison.statistics import noise_of
+from latent_digits.comparison.values import Comparison, Curve, Difference, MetricRow, Side, Stale
+from latent_digits.comparison.verdicts import UNKNOWN, lender, metric_rows, samples
 from latent_digits.console import UserError
 from latent_digits.provenance import flatten, git
+
+ON_TEST = {one.name for one in METRICS if one.on == "test"}
 
 
 def compared(
     base: Revision, head: Revision, *, accept_new_test_set: bool = False, strict: bool = False
 ) -> Comparison:
     """All that can be said of `head` against `base`, whose gate holds."""
-    rules = rules_of(base) or rules_of(head)
     stale = stale_stages(head.study)
-    rows = metric_rows(base, head, rules)
-    gates = [dict(flatten(one.study.params.get("gate") or {})) for one in (base, head)]
+    if not stale and (faults := list(contradictions(head))):
+        stale = [Stale(stage="evaluate", causes=faults)]
+    rows = metric_rows(base, head, base.gate or head.gate)
+    gates = (dict(flatten(one.study.params.get("gate") or {})) for one in (base, head))
     gate = gate_of(
         rows,
         stale,
         differences(*gates),
+        old_base=not base.gate or not base.per_image[1],
+        redraw=is_redraw(base, head),
         accept_new_test_set=accept_new_test_set,
         strict=strict,
     )
-    before, after = base.curves(), head.curves()
     both = next((name for name in head.metrics if name in base.metrics), None)
     seeds = [len(values) for values in samples(base, head, both)] if both else [0, 0]
     return Comparison(
         sentence=sentence(base, head, rows, stale),
         base=side(base, seeds[0]),
         head=side(head, seeds[1]),
-        remarks=remarks(base, head, rules),
+        remarks=list(remarks(base, head, rows)),
         stale=stale,
         gate=gate,
         metrics=rows,
@@ -53,9 +54,9 @@ def compared(
         digits=worst_digits(base, head, rows),
         worsened=worst_images(base, head, rows),
         curves=[
-            Curve(name=name, base=before.get(name, []), head=after.get(name, []))
-            for name in dict.fromkeys([*after, *before])
-            if before.get(name) != after.get(name)
+            Curve(name=name, base=base.curves.get(name, []), head=head.curves.get(name, []))
+            for name in dict.fromkeys([*head.curves, *base.curves])
+            if base.curves.get(name) != head.curves.get(name)
         ],
     )
 
@@ -71,87 +72,96 @@ def sentence(base: Revision, head: Revision, rows: list[MetricRow], stale: list[
         return "No metric is known on either side."
     if all(row.verdict == "same" for row in rows):
         return "Nothing differs: every metric is the same to the last digit."
-    beyond = sum(row.beyond for row in gated)
-    end = f"; {beyond} of {len(gated)} worse beyond tolerance" if beyond else ""
+    told = [f"{count[kind]} {kind}" for kind in ("better", "worse", "not finite") if count[kind]]
+    apart = sum(row.verdict not in (*JUDGED, "not finite") for row in gated)
     if is_redraw(base, head):
-        return f"A redraw: only the seed differs, and {of_redraw(base, head, gated)}{end}."
-    clear = [f"{count[kind]} {kind}" for kind in ("better", "worse") if count[kind]]
-    apart = sum(count[kind] for kind in ("not comparable", "new", "gone", "not finite"))
-    if not clear:
-        if apart == len(gated):
-            return "Nothing can be compared: see the notes."
-        clear = ["No clear change"]
+        start = f"A redraw: only the seed differs, and {of_redraw(gated)}"
+    elif told:
+        start = f"{', '.join(told)} of {len(gated)} gated metrics"
+    elif apart == len(gated):
+        return "Nothing can be compared: see the notes."
     else:
-        clear = [", ".join(clear)]
-    rest = f", {apart} not comparable" if apart else ""
-    return f"{clear[0]} of {len(gated)} gated metrics{rest}{end}."
+        start = f"No clear change in any of {len(gated)} gated metrics"
+    beyond = sum(row.beyond for row in gated)
+    ends = [f"{apart} not comparable"] if apart else []
+    if beyond and not is_redraw(base, head):
+        ends.append(f"{beyond} worse beyond tolerance")
+    return f"{'; '.join([start, *ends])}."
 
 
-def of_redraw(base: Revision, head: Revision, gated: list[MetricRow]) -> str:
-    moved = sum(row.verdict in ("better", "worse") for row in gated)
-    if not (base.replicas or head.replicas):
+def of_redraw(gated: list[MetricRow]) -> str:
+    """How a redraw moved the gated metrics, against what seeds do."""
+    judged = [row for row in gated if row.verdict in JUDGED]
+    moved = sum(row.verdict in ("better", "worse") for row in judged)
+    if any(UNKNOWN in row.note for row in judged):
         return "how much seeds move is not known"
     if moved:
         return f"{moved} of {len(gated)} gated metrics moved more than seeds do"
-    return f"all {len(gated)} gated metrics stay within the noise of seeds"
+    if len(judged) == len(gated):
+        return f"all {len(gated)} gated metrics stay within the noise of seeds"
+    return f"{len(judged)} of {len(gated)} gated metrics stay within the noise of seeds"
 
 
 def is_redraw(base: Revision, head: Revision) -> bool:
-    return base.recipe == head.recipe and base.seed != head.seed
+    return base.recipe != "" and base.recipe == head.recipe and base.seed != head.seed
 
 
 def side(one: Revision, seeds: int) -> Side:
     _, ways = one.per_image
-    images = {facts["images"] for facts in ways.values() if facts["way"].endswith("test images")}
+    images = {f"{facts['images']}" for name, facts in ways.items() if name in ON_TEST}
     return Side(
-        revision=cut(one.name),
+        revision=one.name,
         commit=one.commit,
-        subject=cut(one.subject),
+        subject=one.subject,
         changes=one.changes,
         seeds=seeds,
         test_images=" ".join(sorted(images)),
     )
 
 
-def remarks(base: Revision, head: Revision, rules: Mapping[str, Any]) -> list[str]:
-    """What a reader must know of the whole table."""
-    found = []
+def remarks(base: Revision, head: Revision, rows: list[MetricRow]) -> Any:
+    """What a reader must know of the whole table, sentence by sentence."""
+    if stale := stale_stages(base.study):
+        names = ", ".join(one.stage for one in stale)
+        yield f"The base's own results of {names} are not those of its code and parameters."
     if is_redraw(base, head):
-        found.append("Only the seed differs: a change says nothing of the recipe.")
-    if not rules_of(base) and rules:
-        found.append("The base has no gate; directions and tolerances are this tree's.")
-    if base.recipe != head.recipe:
-        known = [one for one in (base, head) if one.replicas]
-        own = [one for one in known if one.replicas and one.replicas.recipe == one.recipe]
-        if not known:
-            found.append(
+        yield "A redraw says nothing of the recipe, and does not fail the gate."
+    elif base.recipe and base.recipe == head.recipe and any(row.verdict != "same" for row in rows):
+        yield (
+            "Neither recipe nor seed differs, yet results do: made on another machine than the "
+            "README promises, or changed by hand."
+        )
+    if not base.gate and head.gate:
+        yield "The base has no gate; directions and tolerances are this tree's."
+    compared = [row.name for row in rows if row.verdict in (*JUDGED, "changed")]
+    own = any(noise_of(*samples(base, head, name)) for name in compared)
+    loan = lender(base, head)
+    if any(row.verdict not in ("same", "new", "gone", "not comparable") for row in rows):
+        if not own and loan is None:
+            yield (
                 "The noise of seeds is not known, so nothing is called better or worse; "
                 "`make replicas` measures it."
             )
-        elif not own:
-            found.append(said_of_loan(known[0], head))
-    elif is_redraw(base, head) and not (base.replicas or head.replicas):
-        found.append("The noise of seeds is not known; `make replicas` measures it.")
-    return found
+        elif not own and loan and loan.recipe not in (base.recipe, head.recipe):
+            yield f"The noise of seeds is borrowed from {plural(len(loan.rows), 'seed')} of " + (
+                f"{loan.commit}{since(loan.commit, head)}; `make replicas` measures it anew."
+            )
+    if head.replicas and head.replicas != base.replicas:
+        yield (
+            f"{plural(len(head.replicas.rows), 'seed')} of reports/replicas.json are this tree's "
+            "own; no digest covers that file."
+        )
 
 
-def said_of_loan(lender: Revision, head: Revision) -> str:
-    """Whence the noise of seeds is, where neither side's recipe has its own."""
-    replicas = lender.replicas
-    if replicas is None:
-        raise ValueError("no replicas to speak of")
-    since = ""
-    commit = replicas.commit.partition(" ")[0]
+def since(commit: str, head: Revision) -> str:
+    """How many states of the study were committed after `commit`, where git knows it."""
+    span = f"{commit.partition(' ')[0]}..HEAD"
     try:
-        states = git(head.folder, "rev-list", "--count", f"{commit}..HEAD", "--", "dvc.lock")
+        states = git(head.folder, "rev-list", "--count", "--end-of-options", span, "--", "dvc.lock")
     except UserError:  # a shallow clone does not know the commit
-        states = ""
-    if states.isdecimal():
-        since = f", {states} states of the study ago"
-    return (
-        f"The noise of seeds is borrowed: {len(replicas.rows)} seeds of {replicas.commit}{since}; "
-        "`make replicas` measures it anew."
-    )
+        return ""
+    known = states.isdecimal() and states != "0"
+    return f", {plural(int(states), 'state')} of the study ago" if known else ""
 
 
 def parameters(one: Revision) -> dict[str, Any]:
@@ -160,20 +170,16 @@ def parameters(one: Revision) -> dict[str, Any]:
 
 
 def others(one: Revision) -> dict[str, Any]:
-    return {k: f"{v:.6g}" for k, v in one.details.items() if is_finite(v)}
+    return {name: f"{value:.6g}" for name, value in one.details.items()}
 
 
 def differences(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[Difference]:
     """What differs between two mappings."""
+
+    def text(values: Mapping[str, Any], name: str) -> str | None:
+        return str(values[name]) if name in values else None
+
     return [
-        Difference(name=cut(name), base=text(base, name), head=text(head, name))
+        Difference(name=name, base=text(base, name), head=text(head, name))
         for name in differing(base, head)
     ]
-
-
-def text(values: Mapping[str, Any], name: str) -> str | None:
-    return cut(str(values[name])) if name in values else None
-
-
-def cut(words: str, most: int = 300) -> str:
-    return words if len(words) <= most else f"{words[: most - 1]}…"

@@ -6,7 +6,8 @@ from typing import Any
 from latent_digits.comparison.values import StageRow, Stale
 from latent_digits.provenance import Study, flatten, locked
 
-GONE = "nothing"
+GONE = object()
+RESULTS = ("metrics.json", "evaluation.json", "per_image.safetensors")
 UPSTREAM = "upstream: "
 
 
@@ -17,6 +18,9 @@ def stale_stages(study: Study) -> list[Stale]:
         causes = list(causes_of(study, stage, found))
         if causes:
             found[stage] = causes
+    unmade = [f"reports/{name}" for name in RESULTS if f"reports/{name}" not in study.makers]
+    if unmade := [path for path in unmade if (study.folder / path).exists()]:
+        found.setdefault("evaluate", []).append(f"no stage writes {', '.join(unmade)}")
     return [Stale(stage=stage, causes=shortened(causes)) for stage, causes in found.items()]
 
 

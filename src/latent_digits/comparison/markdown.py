@@ -18,8 +18,9 @@ from latent_digits.comparison.values import (
 )
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
-SPECIAL = re.compile(r"([\\`*\[\]|~$])")
-LINKING = re.compile(r"(://|@|#|www(?=\.)|GH(?=-))")
+SPECIAL = re.compile(r"([\\`*\[\]|~$]|(?<![a-z0-9])_|_(?![a-z0-9]))")
+LINKING = re.compile(r"(://|@|#|www(?=\.)|gh(?=-)|\b[0-9a-f]{6}(?=[0-9a-f]))", re.IGNORECASE)
+MEANS = " Values of a side with several seeds are means over them."
 ENDS = {
     0: "The gate passes.",
     1: "The gate does not pass.",
@@ -46,7 +47,7 @@ def heading(one: Comparison) -> Iterable[str]:
     yield f"## {plain(one.sentence)}"
     yield ""
     yield f"Base: {side(one.base)}. This: {side(one.head)}."
-    yield f"Test set: {test_set(one)}."
+    yield f"Test set: {test_set(one)}.{MEANS if max(one.base.seeds, one.head.seeds) > 1 else ''}"
     yield ""
     for stale in one.stale:
         causes = "; ".join(map(plain, stale.causes))
@@ -99,13 +100,17 @@ def cells(row: MetricRow, old: bool) -> tuple[str, ...]:
 
 
 def change(row: MetricRow) -> str:
-    """ "+0.12 (−0.05 to 0.29)"."""
+    """ "+0.12 (−0.05 to +0.29)"."""
     if row.change is None or row.verdict == "same":
         return "0" if row.verdict == "same" else "–"
     if row.low is None or row.high is None or row.high <= row.low:
         return f"{row.change:+.3g}".replace("-", "−")
-    places = max(0, 1 - math.floor(math.log10(row.high - row.low)))
-    parts = (f"{value:+.{places}f}" for value in (row.change, row.low, row.high))
+    width, size = row.high - row.low, max(abs(row.low), abs(row.high))
+    if width > 1e-4 and size < 1e6:
+        form = f"+.{max(0, 1 - math.floor(math.log10(width)))}f"
+    else:
+        form = "+.3g"
+    parts = (format(value, form) for value in (row.change, row.low, row.high))
     return "{} ({} to {})".format(*parts).replace("-", "−")
 
 
@@ -166,7 +171,7 @@ def folded(title: str, lines: list[str]) -> list[str]:
 
 def number(value: float | None) -> str:
     """Four significant digits, zeros too."""
-    return "–" if value is None else f"{value:#.4g}".rstrip(".")
+    return "–" if value is None else f"{value + 0.0:#.4g}".rstrip(".").replace("-", "−")
 
 
 def told(value: str | None) -> str:

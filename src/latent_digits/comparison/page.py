@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from latent_digits.comparison.markdown import ARROWS, ENDS, change, number, plural
+from latent_digits.comparison.markdown import ARROWS, ENDS, MEANS, change, number, plural
 from latent_digits.comparison.pictures import Picture
 from latent_digits.comparison.values import SYMBOLS, Comparison, Curve, MetricRow, probability
 
@@ -42,6 +42,7 @@ def page(
         symbols=SYMBOLS,
         arrows=ARROWS,
         gate=ENDS[comparison.gate.exit],
+        means=MEANS if max(comparison.base.seeds, comparison.head.seeds) > 1 else "",
         seeds=[plural(side.seeds, "seed") for side in (comparison.base, comparison.head)],
         interval=interval,
         lines=lines,
@@ -73,10 +74,11 @@ def interval(row: MetricRow) -> dict[str, float] | None:
 
 def lines(curve: Curve) -> dict[str, str]:
     """The two curves as points of SVG polylines, on one scale; the first epochs may be cut off."""
-    values = [value for side in (curve.base, curve.head) for value in side]
+    values = [value for side in (curve.base, curve.head) for value in side] or [0.0]
     longest = max(len(curve.base), len(curve.head))
     low = min(values)
-    start = max(side[min(2, len(side) - 1)] for side in (curve.base, curve.head) if side)
+    starts = [side[min(2, len(side) - 1)] for side in (curve.base, curve.head) if side]
+    start = max(starts, default=low)
     span = max(start - low, 1e-12)
 
     def points(side: list[float]) -> str:

@@ -1,5 +1,6 @@
 """The same test images on both sides: what each was under a headline, and which became worse."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,9 +42,9 @@ class Pair(NamedTuple):
 
 
 def pair_of(base: Revision, head: Revision, name: str) -> Pair | None:
-    """A headline's values on both sides; None where one has none an image."""
+    """A headline's values on both sides; None where they have none an image, or other images."""
     before, after = base.of_images(name), head.of_images(name)
-    if before is None or after is None:
+    if before is None or after is None or before.shape != after.shape or len(before) < 2:
         return None
     right = base.right(name), head.right(name)
     both = None if right[0] is None or right[1] is None else (right[0], right[1])
@@ -93,7 +94,8 @@ def worst_images(base: Revision, head: Revision, rows: list[MetricRow]) -> list[
     def sureness(one: tuple[MetricRow, Pair, float]) -> float:
         _, pair, _ = one
         difference = float((pair.after - pair.before).mean())
-        return abs(difference) / error_over_images(pair.before, pair.after)
+        error = error_over_images(pair.before, pair.after)
+        return abs(difference) / error if error else math.inf
 
     row, pair, sign = max(moved, key=sureness)
     worsening = sign * (pair.after - pair.before)

@@ -19,7 +19,7 @@ from latent_digits.console import UserError
 from latent_digits.dataset import load_dataset
 from latent_digits.evaluation import evaluation_of, reconstructions
 from latent_digits.params import Params
-from latent_digits.results import denoisers_noises
+from latent_digits.results import denoisers_noises, digest_of_sample
 from latent_digits.weights import load_model
 
 TEST = Path("data/split/test.safetensors")
@@ -48,6 +48,9 @@ def pictures(
     if not comparison.worsened or not TEST.exists():
         return []
     test = load_dataset(TEST)
+    sample = evaluation_of(test, test, test, 0, 100).test
+    if digest_of_sample(sample) != comparison.head.test_images:
+        return []
     chosen = [one.index for one in comparison.worsened if one.index < len(test.images)]
     inputs = torch.from_numpy(test.images)[:, None]
     name = comparison.worsened[0].name

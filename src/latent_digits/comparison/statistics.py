@@ -103,6 +103,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
     Holm 1979: the least times their number, the next times one less, never falling.
     """
+    if not all(math.isfinite(p) for p in p_values.values()):
+        raise ValueError(f"a p-value is not finite: {dict(p_values)}")
     corrected: dict[str, float] = {}
     least = 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):

@@ -3,11 +3,24 @@
 The models are strict, since a page is also made from a file that a stranger's pull request wrote.
 """
 
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Text = Annotated[str, Field(max_length=300)]
+LONGEST = 300  # characters of a text
+
+
+def shown(text: object) -> object:
+    """A text on one line, without signs that steer a terminal or turn its direction, and cut."""
+    if not isinstance(text, str):
+        return text
+    line = " ".join(text.split())
+    visible = "".join(one for one in line if unicodedata.category(one)[0] != "C")
+    return visible if len(visible) <= LONGEST else f"{visible[: LONGEST - 1]}…"
+
+
+Text = Annotated[str, BeforeValidator(shown), Field(max_length=LONGEST)]
 Few = Annotated[list[Text], Field(max_length=100)]
 Better = Literal["lower", "higher"]
 Verdict = Literal[
@@ -36,15 +49,19 @@ class Side(Value):
     """One of the two revisions. `seeds` is how many trainings its means are over."""
 
     revision: Text
-    commit: Annotated[str, Field(max_length=40)]  # "" outside of git
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]  # "" outside of git
     subject: Text
     changes: bool  # that no commit has
     seeds: Annotated[int, Field(ge=0, le=100_000)]
-    test_images: Annotated[str, Field(max_length=64)]  # the test set's digest; "" where unknown
+    test_images: Text  # the test set's digest; "" where unknown
 
 
 class MetricRow(Value):
-    """A headline on both sides, in its unit. `low` to `high` is the change's 95 % interval."""
+    """A headline on both sides, in its unit: means over seeds where a side has several.
+
+    `low` to `high` is the 95 % interval of the change, None without the noise of seeds. `apart` are
+    the facts of how it is measured that differ.
+    """
 
     name: Text
     title: Text
@@ -57,6 +74,7 @@ class MetricRow(Value):
     tolerance: float | None  # None: not gated
     beyond: bool  # worse than the tolerance even at the kind end of the interval
     verdict: Verdict
+    apart: Few
     note: Text
 
 
@@ -113,9 +131,13 @@ class Curve(Value):
 
 
 class Gate(Value):
-    """How `make gate` ends: 0 pass, 1 worse, 2 stale, 3 not comparable, and why."""
+    """How `make gate` ends: 0 pass, 1 worse, 2 stale, 3 not comparable, and why.
+
+    `neutral` is that it cannot say for a reason that lies in the base alone.
+    """
 
     exit: Annotated[int, Field(ge=0, le=3)]
+    neutral: bool
     reasons: Few
     changes: list[Difference]  # of the gate itself
 

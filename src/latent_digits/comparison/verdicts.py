@@ -1,12 +1,12 @@
 """What became of each headline: a verdict that knows the noise of images and of seeds."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from latent_digits.catalogue import METRICS
-from latent_digits.comparison.gate import OTHER_IMAGES
 from latent_digits.comparison.pairs import Pair, pair_of
 from latent_digits.comparison.revisions import Revision, is_finite
 from latent_digits.comparison.statistics import (
@@ -18,164 +18,171 @@ from latent_digits.comparison.statistics import (
     holm,
     noise_of,
 )
-from latent_digits.comparison.values import Better, MetricRow, Verdict, probability
+from latent_digits.comparison.values import MetricRow, Verdict, probability
+from latent_digits.params import GateParams
+from latent_digits.replicas import Replicas
 from latent_digits.seeds import seed_for
 
 TITLES = {one.name: one.title for one in METRICS}
 FACTS = {
     "way": "another way of measuring",
-    "images": OTHER_IMAGES,
+    "on": "images of another set",
+    "images": "other images",
     "noise": "other noise",
     "seed": "another draw of the noise",
     "variance": "another threshold",
 }
-
-
-class Rule(NamedTuple):
-    """What a gate asks of a headline: its better direction, and how much worse it may become."""
-
-    better: Better
-    tolerance: float
-
-    def worsening(self, value: float) -> float:
-        """A change as how much worse it is."""
-        return value if self.better == "lower" else -value
+UNKNOWN = "the noise of seeds is not known"
+Gate = Mapping[str, GateParams]
 
 
 class Evidence(NamedTuple):
     """What is known of one headline before its family is looked at."""
 
     verdict: Verdict | None  # None: it follows from the change
-    change: Change | None
-    note: str
+    values: tuple[float | None, float | None]  # means over seeds
+    change: Change | None = None
+    apart: tuple[str, ...] = ()
+    note: str = ""
 
 
-def rules_of(revision: Revision) -> dict[str, Rule]:
-    """The gate in the parameters of a revision, by headline."""
-    gate = revision.study.params.get("gate") or {}
-    return {name: Rule(one["better"], float(one["tolerance"])) for name, one in gate.items()}
-
-
-def metric_rows(base: Revision, head: Revision, rules: Mapping[str, Rule]) -> list[MetricRow]:
-    """A row for each headline of either side, those of the head first."""
-    names = [*head.metrics, *(name for name in base.metrics if name not in head.metrics)]
+def metric_rows(base: Revision, head: Revision, gate: Gate) -> list[MetricRow]:
+    """A row for each headline of either side or of the gate, those of the head first."""
+    names = dict.fromkeys([*head.metrics, *base.metrics, *gate])
     found = {name: evidence(base, head, name) for name in names}
     corrected = holm(
         {
             name: one.change.p
             for name, one in found.items()
-            if name in rules and one.verdict is None and one.change
+            if name in gate and one.verdict is None and one.change
         }
     )
-    return [
-        row(base, head, name, found[name], rules.get(name), corrected.get(name)) for name in names
-    ]
+    return [row(name, one, gate.get(name), corrected.get(name)) for name, one in found.items()]
 
 
 def evidence(base: Revision, head: Revision, name: str) -> Evidence:
-    if name not in base.metrics:
-        return Evidence("new", None, "")
-    if name not in head.metrics:
-        return Evidence("gone", None, "")
-    before, after = base.metrics[name], head.metrics[name]
-    if not is_finite(after):
-        return Evidence("not finite", None, "a training that diverged, or a file changed by hand")
-    if not is_finite(before):
-        return Evidence("not comparable", None, "the base's value is not finite")
-    if reason := incomparable(base, head, name):
-        return Evidence("not comparable", None, reason)
+    before, after = base.metrics.get(name), head.metrics.get(name)
+    values = before, after
+    if after is None:
+        note = "neither side has it" if before is None else "it is gone"
+        return Evidence("gone", values, note=note)
+    if before is None:
+        return Evidence("new", values, note="the base has no such metric")
     pair = pair_of(base, head, name)
+    if not is_finite(after) or (pair and not np.isfinite(pair.after).all()):
+        note = "a training that diverged, or a file changed by hand"
+        return Evidence("not finite", values, note=note)
+    if not is_finite(before) or (pair and not np.isfinite(pair.before).all()):
+        return Evidence("not comparable", values, note="the base's value is not finite")
+    if apart := facts_apart(base, head, name):
+        note = ", ".join(FACTS.get(fact, fact) for fact in apart)
+        return Evidence("not comparable", values, apart=apart, note=note)
+    if (base.of_images(name) is None) != (head.of_images(name) is None):
+        return Evidence("not comparable", values, note="one side has no values per image")
     if before == after and (pair is None or np.array_equal(pair.before, pair.after)):
-        return Evidence("same", Change(0.0, 0.0, 0.0, 1.0), "")
+        return Evidence("same", values, Change(0.0, 0.0, 0.0, 1.0))
     return over_seeds(base, head, name, pair)
 
 
-def incomparable(base: Revision, head: Revision, name: str) -> str:
-    """Why the values of the two sides are not of the same thing; "" where they are."""
+def facts_apart(base: Revision, head: Revision, name: str) -> tuple[str, ...]:
+    """The facts of how a headline was measured that differ; all where one side has none."""
     before, after = (one.per_image[1].get(name) for one in (base, head))
-    if before is None or after is None:
-        return "one side is from before it was kept how a metric is measured"
+    if not before or not after:
+        return ("one side is from before it was kept how a metric is measured",)
     facts = dict.fromkeys([*FACTS, *before, *after])
-    return ", ".join(FACTS.get(one, one) for one in facts if before.get(one) != after.get(one))
+    return tuple(one for one in facts if before.get(one) != after.get(one))
 
 
 def over_seeds(base: Revision, head: Revision, name: str, pair: Pair | None) -> Evidence:
     """The change, with the noise of images and of seeds where that is known."""
     old, new = samples(base, head, name)
+    values = float(np.mean(old)), float(np.mean(new))
     noise = noise_of(old, new) or borrowed(base, head, name)
-    differ = pair.change(seed_for(0, "comparison", name)) if pair else None
-    note = said_of_images(differ)
+    note = said_of_images(pair, name)
     if noise is None:
-        unknown = "the noise of seeds is not known"
-        only = differ or Change(new[0] - old[0], -np.inf, np.inf, 1.0)
-        return Evidence("unclear", only, f"{note}; {unknown}" if note else unknown)
+        unsure = Change(values[1] - values[0], -math.inf, math.inf, 1.0)
+        return Evidence("unclear", values, unsure, note=f"{note}; {UNKNOWN}".lstrip("; "))
     images = error_over_images(pair.before, pair.after) if pair else 0.0
-    return Evidence(None, change(old, new, images, noise), note)
+    return Evidence(None, values, change(old, new, images, noise), note=note)
 
 
 def samples(base: Revision, head: Revision, name: str) -> tuple[list[float], list[float]]:
-    """The values of both sides over seeds; of one recipe the two alone, since replicas are both's.
+    """The values of both sides over seeds, the study's own first.
 
-    The first is always the one under the study's own seed.
+    Of one recipe the two alone, since what replicas there are would be both's.
     """
-    if base.recipe == head.recipe:
-        return [base.metrics[name]], [head.metrics[name]]
-    return base.values(name), head.values(name)
+    alone = base.recipe == head.recipe
+    return values_of(base, (base, head), name, alone), values_of(head, (head, base), name, alone)
+
+
+def values_of(side: Revision, known: tuple[Revision, ...], name: str, alone: bool) -> list[float]:
+    """A side's own value and, unless `alone`, those of replicas of its recipe in either's file."""
+    others = (one.replicas for one in known)
+    own = [one for one in others if one and side.recipe and one.recipe == side.recipe]
+    replicas = own[0].values(name, without=side.seed) if own and not alone else []
+    return [side.metrics[name], *replicas]
 
 
 def borrowed(base: Revision, head: Revision, name: str) -> Noise | None:
     """The noise of seeds as it was measured on another recipe, or on this one for a redraw."""
-    known = [noise_of(one.replicas.values(name)) for one in (base, head) if one.replicas]
-    return next((noise for noise in known if noise), None)
+    loan = lender(base, head)
+    return noise_of(loan.values(name)) if loan else None
 
 
-def said_of_images(differ: Change | None) -> str:
+def lender(base: Revision, head: Revision) -> Replicas | None:
+    """Whose noise is taken where the sides have none: of their recipe, if there are any."""
+    known = [one.replicas for one in (base, head) if one.replicas and len(one.replicas.rows) > 1]
+    return min(known, key=lambda one: one.recipe not in (base.recipe, head.recipe), default=None)
+
+
+def said_of_images(pair: Pair | None, name: str) -> str:
     """The weaker claim, of these two trainings alone."""
-    if differ is None:
+    if pair is None:
         return ""
-    alike = "differ" if differ.p < LEVEL else "are alike"
-    return f"these two trainings {alike}: {probability(differ.p)} over images"
+    p = pair.change(seed_for(0, "comparison", name)).p
+    if p < LEVEL:
+        return f"these two trainings differ: {probability(p)} over images"
+    return f"no difference of these two trainings shown: {probability(p)} over images"
 
 
-def row(
-    base: Revision,
-    head: Revision,
-    name: str,
-    found: Evidence,
-    rule: Rule | None,
-    corrected: float | None,
-) -> MetricRow:
+def row(name: str, found: Evidence, rule: GateParams | None, corrected: float | None) -> MetricRow:
     """A headline's row; `corrected` is its p-value within the gated family."""
-    moved, values = found.change, [one.metrics.get(name) for one in (base, head)]
-    finite = [value if value is not None and is_finite(value) else None for value in values]
+    moved = found.change
     verdict = found.verdict or verdict_of(moved, rule, corrected)
-    ends = (moved.low, moved.high) if moved and np.isfinite(moved.low) else (None, None)
-    beyond = verdict == "not finite" and rule is not None and finite[1] is None
+    base, head = (value if is_finite(value) else None for value in found.values)
+    bounded = moved is not None and math.isfinite(moved.low)
+    beyond = verdict == "not finite" and rule is not None
     if rule and moved and verdict == "worse":
-        kind_end = min(rule.worsening(moved.low), rule.worsening(moved.high))
+        kind_end = min(worsening(rule, moved.low), worsening(rule, moved.high))
         beyond = kind_end > rule.tolerance
     return MetricRow(
         name=name,
         title=TITLES.get(name, name),
         better=rule.better if rule else None,
-        base=finite[0],
-        head=finite[1],
+        base=base,
+        head=head,
         change=moved.value if moved else None,
-        low=ends[0],
-        high=ends[1],
+        low=moved.low if moved and bounded else None,
+        high=moved.high if moved and bounded else None,
         tolerance=rule.tolerance if rule else None,
         beyond=beyond,
         verdict=verdict,
+        apart=list(found.apart),
         note=found.note,
     )
 
 
-def verdict_of(moved: Change | None, rule: Rule | None, corrected: float | None) -> Verdict:
+def verdict_of(moved: Change | None, rule: GateParams | None, corrected: float | None) -> Verdict:
     if moved is None:
-        return "not comparable"
+        raise ValueError("a verdict follows from a change")
     p = moved.p if corrected is None else corrected
-    if p >= LEVEL:
+    if not p < LEVEL:
         return "unclear"
     if rule is None:
         return "changed"
-    return "worse" if rule.worsening(moved.value) > 0 else "better"
+    return "worse" if worsening(rule, moved.value) > 0 else "better"
+
+
+def worsening(rule: GateParams, value: float) -> float:
+    """A change as how much worse it is."""
+    return value if rule.better == "lower" else -value
