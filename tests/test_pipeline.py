@@ -163,22 +163,23 @@ def test_every_output_exists_and_no_draft_is_left(smoke: Any) -> None:
 
 
 def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
+    folder, _, _ = smoke
     opened = [
         (stage, mode, name)
         for stage, mode, name in smoke[2]
         if stage in STAGES and not is_aside(name) and not is_state(stage, name)
     ]
     assert {stage for stage, _, _ in opened} == set(STAGES)
+    package = folder / "src/latent_digits"
     for stage, mode, name in opened:
         final = re.sub(r"(^|/)\.([^/]+)\.[^./]+$", r"\1\2", name)  # a draft takes this name
         final = re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", final)
         allowed = outputs_of(stage)
         if mode == "r":
-            # Tracking notes which code there is: all of it, by its digests.
+            # Tracking notes which code there is, and keeps all of it for the models.
             code = {one for each in STAGES.values() for one in each["deps"] if one.startswith("s")}
-            commands = {path.stem for path in (SOURCE / "commands").glob("*.py")}
-            modules = (*OBSERVERS, *(f"commands/{name}" for name in commands))
-            observers = {f"src/latent_digits/{module}.py" for module in modules}
+            beside = {path.relative_to(folder).as_posix() for path in package.glob("*/*.*")}
+            observers = {f"src/latent_digits/{module}.py" for module in OBSERVERS} | beside
             project = {"params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock"}
             project |= {"reports/ablation.json"}  # noted as what no stage writes
             allowed |= set(STAGES[stage]["deps"]) | observers | code | project
@@ -314,13 +315,14 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
     assert {run.info.status for run in (study, *stages)} == {"FINISHED"}
     assert {run.data.tags["mlflow.parentRunId"] for run in stages} == {study.info.run_id}
     metrics = json.loads((folder / "reports/metrics.json").read_text())
-    assert study.data.metrics["ae.test_mse"] == metrics["ae"]["test_mse"]
+    assert study.data.metrics["ae_mse_e3"] == metrics["ae_mse_e3"]
     assert study.data.params["tune.epochs"] == "3"
     datasets = {one.dataset.name: one.dataset for one in study.inputs.dataset_inputs}
     assert json.loads(datasets["mnist-val"].profile) == {"num_rows": 1000}
     assert set(datasets) == {"mnist-train", "mnist-val", "mnist-test"}
     assert {one.path for one in client.list_artifacts(study.info.run_id)} == {
         "digests.json",
+        "evaluation.json",
         "metrics.json",
         "report.html",
     }

@@ -1,7 +1,7 @@
 """The comparison as the summary of a CI job, or on the terminal: `make summary`.
 
 It tells why there is no comparison as well, so a job has a summary in any case. Where the gate did
-not judge, a notice says so: the job is green.
+not judge, a notice says so.
 """
 
 import os
