@@ -105,7 +105,7 @@ def change(row: MetricRow) -> str:
         return "0" if row.verdict == "same" else "–"
     if row.low is None or row.high is None or row.high <= row.low:
         return f"{row.change:+.3g}".replace("-", "−")
-    width, size = row.high - row.low, max(abs(row.low), abs(row.high))
+    width, size = (row.high - row.low) / 2, max(abs(row.low), abs(row.high))
     if width > 1e-4 and size < 1e6:
         form = f"+.{max(0, 1 - math.floor(math.log10(width)))}f"
     else:
