@@ -32,6 +32,7 @@ test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 replicas: $(BIN)/ready  ## the study's models under N further seeds: reports/replicas.json
 	dvc repro --quiet prepare
 	@python -m latent_digits.commands.replicas -- "$(N)"
+	@python -m latent_digits.sync || true  # its server may be away; the results are here
 
 compare: $(BIN)/ready  ## this tree against BASE=main: reports/compare.html; what moved, and beyond what noise?
 	@python -m latent_digits.commands.compare -- "$(BASE)"
