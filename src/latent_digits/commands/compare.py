@@ -64,7 +64,6 @@ class Parser(argparse.ArgumentParser):
     """Ends with the gate's code for what was asked wrongly."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
         say(f"{self.prog}: {message}.")
         sys.exit(MISUSE)
 
