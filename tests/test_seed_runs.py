@@ -74,7 +74,7 @@ def test_twice_is_once_and_a_new_seed_is_added(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"commit": "abc"}', r"replicas\.json is not as `make replicas` writes it \(recipe: "),
+        ('{"commit": "abc1234"}', r"replicas\.json is not as `make replicas` writes it \(recipe: "),
         ("{", r"replicas\.json is no readable JSON file"),
     ],
 )

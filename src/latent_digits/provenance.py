@@ -129,7 +129,7 @@ def read_study(folder: Path) -> Study:
 
 def stages_in(name: str, content: Any) -> dict[str, Any]:
     """The stages of `dvc.yaml` or `dvc.lock`; none of an empty file or of a lock of old."""
-    stages = content.get("stages", {}) if isinstance(content, dict) else None
+    stages = (content.get("stages") or {}) if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(
         isinstance(one, dict) and "cmd" in one for one in stages.values()
     ):
