@@ -91,6 +91,13 @@ def test_code_dependencies_are_exactly_the_imports(stage: str) -> None:
     assert declared == expected | {f"stages/{stage}.py"}
 
 
+@pytest.mark.parametrize("stage", ["prepare", "tune", "train_ae", "train_vae", "finetune"])
+def test_what_takes_long_can_come_from_the_run_cache(stage: str) -> None:
+    """DVC 3.67 keeps nothing there of a stage with an uncached output that is no metric or plot."""
+    outs = [one for one in STAGES[stage].get("outs", []) if isinstance(one, dict)]
+    assert not [path for one in outs for path, how in one.items() if how.get("cache") is False]
+
+
 def test_only_evaluate_reads_the_test_set() -> None:
     test_set = "data/split/test.safetensors"
     assert [name for name, stage in STAGES.items() if test_set in stage["deps"]] == ["evaluate"]
