@@ -1,7 +1,7 @@
 """Two revisions into one comparison: rows, reasons, and the sentence above them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from latent_digits.catalogue import METRICS
@@ -119,7 +119,7 @@ def side(one: Revision, seeds: int) -> Side:
     )
 
 
-def remarks(base: Revision, head: Revision, rows: list[MetricRow]) -> Any:
+def remarks(base: Revision, head: Revision, rows: list[MetricRow]) -> Iterator[str]:
     """What a reader must know of the whole table, sentence by sentence."""
     if stale := stale_stages(base.study):
         names = ", ".join(one.stage for one in stale)

@@ -48,15 +48,14 @@ def pictures(
     if not comparison.worsened or not TEST.exists():
         return []
     test = load_dataset(TEST)
-    sample = evaluation_of(test, test, test, 0, 100).test
-    if digest_of_sample(sample) != comparison.head.test_images:
+    evaluation = evaluation_of(test, test, test, params.evaluate.seed, 100)
+    if digest_of_sample(evaluation.test) != comparison.head.test_images:
         return []
     chosen = [one.index for one in comparison.worsened if one.index < len(test.images)]
-    inputs = torch.from_numpy(test.images)[:, None]
+    inputs = evaluation.test.images
     name = comparison.worsened[0].name
     if model_of(comparison) == "denoiser":
         text, harsh = denoisers_noises(params.noise)
-        evaluation = evaluation_of(test, test, test, params.evaluate.seed, 100)
         which = ("harsh", harsh) if name.startswith("harsh") else ("text", text)
         inputs = evaluation.noisy_test(*which)
     inputs = inputs[chosen]
