@@ -15,10 +15,10 @@ help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
-	@python -m latent_digits.params
-	@python -m latent_digits.mending
+	@python -m latent_digits.project.params
+	@python -m latent_digits.commands.repair
 	dvc repro
-	@python -m latent_digits.sync || true  # its server may be away; the results are here
+	@python -m latent_digits.commands.sync || true  # its server may be away; the results are here
 
 uncommitted: $(BIN)/ready  ## after `make repro`: the stages whose results are still to be committed
 	@python -m latent_digits.commands.uncommitted
@@ -32,7 +32,7 @@ test: $(BIN)/ready  ## the tests, the smoke pipeline among them
 replicas: $(BIN)/ready  ## the study's models under N further seeds: reports/replicas.json
 	dvc repro --quiet prepare
 	@python -m latent_digits.commands.replicas -- "$(N)"
-	@python -m latent_digits.sync || true  # its server may be away; the results are here
+	@python -m latent_digits.commands.sync || true  # its server may be away; the results are here
 
 compare: $(BIN)/ready  ## this tree against BASE=main: reports/compare.html; what moved, and beyond what noise?
 	@python -m latent_digits.commands.compare -- "$(BASE)"
@@ -48,7 +48,7 @@ ui: $(BIN)/ready  ## MLflow on this machine, and the addresses to open (PORT=500
 	@python -m latent_digits.commands.ui $(PORT)
 
 sync: $(BIN)/ready  ## send what MLflow has not got: its server was away, or it was made elsewhere
-	python -m latent_digits.sync
+	python -m latent_digits.commands.sync
 
 ablation: $(BIN)/ready  ## what initial weights, warm-up and averaging are worth: reports/ablation.json
 	dvc repro --quiet prepare

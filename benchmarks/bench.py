@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from latent_digits import arithmetic
 from latent_digits.arithmetic import VARIABLES
 from latent_digits.console import UserError, run_stage, say
-from latent_digits.workers import ALLOCATOR
+from latent_digits.training.workers import ALLOCATOR
 from peers import BATCH, loss_of, plain_model
 
 HERE = Path(__file__).resolve().parent

@@ -21,12 +21,11 @@ Seconds = dict[str, float]
 
 
 def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seconds]:
-    """The study's own loop; see `latent_digits.training.fit`."""
-    from latent_digits import objectives
-    from latent_digits.corruption import Noise, corrupted
-    from latent_digits.models import Autoencoder, VariationalAutoencoder
-    from latent_digits.optim import Descent
-    from latent_digits.training import Pairs, Steps
+    """The study's own loop; see `latent_digits.training.loop.fit`."""
+    from latent_digits.models.networks import Autoencoder, VariationalAutoencoder, objectives
+    from latent_digits.study.noise import Noise, corrupted
+    from latent_digits.training.loop import Pairs, Steps
+    from latent_digits.training.optimizers import Descent
 
     torch.set_flush_denormal(True)
     model = (

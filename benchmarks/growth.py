@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 
 from bench import HERE, SPLIT, machine
 from latent_digits.console import run_stage, say
-from latent_digits.models import Autoencoder
-from latent_digits.objectives import reconstruction
-from latent_digits.optim import Descent
-from latent_digits.params import load_params
-from latent_digits.training import Pairs, Steps
-from latent_digits.tuning import Asked, Trial, final_state, search
-from latent_digits.workers import workers
+from latent_digits.models.networks import Autoencoder
+from latent_digits.models.objectives import reconstruction
+from latent_digits.project.params import load_params
+from latent_digits.search.sampler import Asked, Trial, final_state, search
+from latent_digits.training.loop import Pairs, Steps
+from latent_digits.training.optimizers import Descent
+from latent_digits.training.workers import workers
 
 RESULTS = HERE / "results/growth.json"
 IMAGES = (48_000, 240_000, 960_000, 3_840_000)

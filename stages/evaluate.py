@@ -4,12 +4,18 @@ from pathlib import Path
 
 from latent_digits.arithmetic import one_thread
 from latent_digits.console import run_stage
-from latent_digits.dataset import load_dataset
-from latent_digits.evaluation import evaluation_of
-from latent_digits.params import load_params
-from latent_digits.results import all_arrays, all_measured, headlines, load_models, per_image
-from latent_digits.storage import write_json, write_tensors
-from latent_digits.tracking import stage_run
+from latent_digits.data.dataset import load_dataset
+from latent_digits.data.storage import write_json, write_tensors
+from latent_digits.evaluation.measures import evaluation_of
+from latent_digits.evaluation.metrics import (
+    all_arrays,
+    all_measured,
+    headlines,
+    load_models,
+    per_image,
+)
+from latent_digits.project.params import load_params
+from latent_digits.tracking.stage_run import stage_run
 
 METRICS = Path("reports/metrics.json")
 EVALUATION = Path("reports/evaluation.json")

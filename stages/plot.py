@@ -4,11 +4,11 @@ from pathlib import Path
 
 from latent_digits.catalogue import MODELS
 from latent_digits.console import run_stage
-from latent_digits.figures import draw_figures
-from latent_digits.params import load_params
-from latent_digits.report import render_report
-from latent_digits.storage import read_csv, read_json, read_tensors, write_text
-from latent_digits.tracking import stage_run
+from latent_digits.data.storage import read_csv, read_json, read_tensors, write_text
+from latent_digits.project.params import load_params
+from latent_digits.report.figures import draw_figures
+from latent_digits.report.markdown import render_report
+from latent_digits.tracking.stage_run import stage_run
 
 FIGURES = Path("reports/figures")
 REPORT = Path("reports/report.md")

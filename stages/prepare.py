@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from latent_digits.console import run_stage
-from latent_digits.dataset import save_dataset
-from latent_digits.mnist import load_mnist
-from latent_digits.params import load_params
-from latent_digits.splits import draw_splits
-from latent_digits.tracking import stage_run
+from latent_digits.data.dataset import save_dataset
+from latent_digits.data.mnist import load_mnist
+from latent_digits.data.splits import draw_splits
+from latent_digits.project.params import load_params
+from latent_digits.tracking.stage_run import stage_run
 
 
 def main() -> None:

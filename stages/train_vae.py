@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from latent_digits.console import run_stage
-from latent_digits.dataset import load_dataset
-from latent_digits.design import load_design
-from latent_digits.digits import digits_of
-from latent_digits.params import load_params
-from latent_digits.running import run_trainings, save_trained
-from latent_digits.store import Store
-from latent_digits.study import vaes
-from latent_digits.tracking import stage_run
+from latent_digits.data.dataset import load_dataset
+from latent_digits.data.resume_cache import Store
+from latent_digits.project.params import load_params
+from latent_digits.study.execution import run_trainings, save_trained
+from latent_digits.study.variants import vaes
+from latent_digits.tracking.stage_run import stage_run
+from latent_digits.training.digits import digits_of
+from latent_digits.training.hyperparameters import load_design
 
 
 def main() -> None:

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from latent_digits.console import run_stage
-from latent_digits.dataset import load_dataset
-from latent_digits.design import save_design
-from latent_digits.digits import digits_of
-from latent_digits.params import load_params
-from latent_digits.searching import run_search
+from latent_digits.data.dataset import load_dataset
+from latent_digits.data.storage import write_csv
+from latent_digits.project.params import load_params
+from latent_digits.search.execution import run_search
+from latent_digits.search.sampler import columns, conclude, table
 from latent_digits.seeds import seed_for
-from latent_digits.storage import write_csv
-from latent_digits.tracking import stage_run
-from latent_digits.tuning import columns, conclude, table
+from latent_digits.tracking.stage_run import stage_run
+from latent_digits.training.digits import digits_of
+from latent_digits.training.hyperparameters import save_design
 
 DESIGN = Path("reports/design.json")
 TRIALS = Path("reports/trials.csv")

@@ -21,18 +21,18 @@ import numpy as np
 import torch
 
 from latent_digits.arithmetic import in_force, one_thread
-from latent_digits.corruption import Noise
-from latent_digits.dataset import Dataset
-from latent_digits.digits import Digits, digits_of
-from latent_digits.evaluation import Evaluation, evaluation_of, latents
-from latent_digits.figures import learning_curves, save, scatter
-from latent_digits.fingerprint import fingerprint
-from latent_digits.mnist import Mnist
-from latent_digits.params import TuneParams
-from latent_digits.showcase import interpolation, noise_panel, projections
-from latent_digits.splits import draw_splits
-from latent_digits.training import Recipe
-from latent_digits.trainings import (
+from latent_digits.study.noise import Noise
+from latent_digits.data.dataset import Dataset
+from latent_digits.training.digits import Digits, digits_of
+from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
+from latent_digits.report.figures import learning_curves, save, scatter
+from latent_digits.data.fingerprint import fingerprint
+from latent_digits.data.mnist import Mnist
+from latent_digits.project.params import TuneParams
+from latent_digits.evaluation.arrays import interpolation, noise_panel, projections
+from latent_digits.data.splits import draw_splits
+from latent_digits.training.loop import Recipe
+from latent_digits.study.trainings import (
     Trained,
     train_autoencoder,
     train_denoiser,
@@ -40,8 +40,8 @@ from latent_digits.trainings import (
     train_head,
     train_vae,
 )
-from latent_digits.tuning import Asked, Trial, run_trial, search, table
-from latent_digits.weights import build
+from latent_digits.search.sampler import Asked, Trial, run_trial, search, table
+from latent_digits.models.weights import build
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SEED, Z, HIDDEN = 7, 5, 16

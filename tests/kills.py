@@ -117,7 +117,7 @@ def killed_study(
     printed = ""
     while True:
         left = [stage for stage in pauses if killed[stage] < 3 and killed.total() < kills]
-        command = [sys.executable, "-m", "latent_digits.mending"]  # as `make repro` does
+        command = [sys.executable, "-m", "latent_digits.commands.repair"]  # as `make repro` does
         subprocess.run(command, cwd=folder, env=environment(folder), check=True)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
         printed += run.printed

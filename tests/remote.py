@@ -10,12 +10,12 @@ from typing import Any
 import psutil
 import torch
 
-from latent_digits import ranks
 from latent_digits.arithmetic import in_force
-from latent_digits.checkpoint import Checkpoint
-from latent_digits.digits import Digits
-from latent_digits.trainings import Trained, train_autoencoder
-from latent_digits.tuning import Asked, Trial, run_trial
+from latent_digits.search.sampler import Asked, Trial, run_trial
+from latent_digits.study.trainings import Trained, train_autoencoder
+from latent_digits.training import ranks
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.digits import Digits
 
 
 def double(value: Any, report: Callable[[Any], None]) -> Any:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from dask import config
 
-from latent_digits import arithmetic, console, workers
+from latent_digits import arithmetic, console
 from latent_digits.console import UserError, say_once
+from latent_digits.training import workers
 from remote import in_force_here
 from servers import Scheduler
 

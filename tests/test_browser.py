@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from test_registry import Registry
 
-from latent_digits.provenance import read_study
-from latent_digits.tracking import stage_run
+from latent_digits.project.provenance import read_study
+from latent_digits.tracking.stage_run import stage_run
 from servers import TrackingServer
 from smoke import PROJECT
-from test_registry import Registry
 from toy import PARAMS, toy_project
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -51,7 +51,7 @@ def log_state(project: Path, lr: float, mse: float) -> str:
             "outs": listed(study.digests([output])),
         }
         (project / "dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
-    from latent_digits.sending import Sender
+    from latent_digits.tracking.mlflow.sender import Sender
 
     sender = Sender()
     return sender.find(sender.experiment, study=read_study(project).state).info.run_id

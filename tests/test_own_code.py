@@ -23,7 +23,7 @@ from pathlib import Path
 
 from latent_digits.catalogue import MODELS
 from latent_digits.console import run_stage
-from latent_digits.workers import workers
+from latent_digits.training.workers import workers
 from where import models
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from latent_digits.catalogue import METRICS as HEADLINES
-from latent_digits.storage import read_csv, read_tensors
+from latent_digits.data.storage import read_csv, read_tensors
 from smoke import PROJECT, dvc, run, scratch_copy
 
 SOURCE = PROJECT / "src/latent_digits"

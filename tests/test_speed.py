@@ -9,10 +9,10 @@ import time
 
 import torch
 
-from latent_digits.models import Autoencoder
-from latent_digits.objectives import reconstruction
-from latent_digits.optim import Descent
-from latent_digits.training import Pairs, Steps
+from latent_digits.models.networks import Autoencoder
+from latent_digits.models.objectives import reconstruction
+from latent_digits.training.loop import Pairs, Steps
+from latent_digits.training.optimizers import Descent
 from smoke import PROJECT
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))

@@ -16,13 +16,13 @@ from latent_digits.commands.verify import environment
 from latent_digits.starting import INTERRUPTED
 from smoke import PROJECT, run
 
-COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.params")]
+COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.project.params")]
 # A stage as others are: imports, then work within `run_stage` that closes what it has opened.
 STAGE = """
 import latent_digits
 print("importing", flush=True)
 from latent_digits.console import run_stage
-from latent_digits.workers import workers
+from latent_digits.training.workers import workers
 import time
 
 def main():
@@ -177,8 +177,8 @@ def test_compiled_code_has_a_place_where_the_code_can_not_be_written(project: Pa
     compiled.touch()  # so not even root can write there
     (project / "home").touch()
     (project / "stages/stage.py").write_text(
-        "import latent_digits.kernels, numpy\n"
-        "latent_digits.kernels.sums(numpy.ones((2, 3)), numpy.zeros(2))\n"
+        "import latent_digits.engine.kernels, numpy\n"
+        "latent_digits.engine.kernels.sums(numpy.ones((2, 3)), numpy.zeros(2))\n"
     )
     done = run(project, "stages/stage.py", HOME=f"{project}/home", XDG_CACHE_HOME="/dev/null")
     assert (done.returncode, done.stdout) == (0, "")

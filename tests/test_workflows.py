@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from latent_digits import yaml_files
 from latent_digits.commands.compare import PAGES
 from latent_digits.commands.summary import FILE
 from latent_digits.github.artifact import MEMBER, NAME
+from latent_digits.project import yaml_files
 from smoke import PROJECT
 
 FILES = sorted((PROJECT / ".github/workflows").glob("*.yml"))

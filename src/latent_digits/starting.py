@@ -88,7 +88,7 @@ def interruptible() -> Iterator[None]:
 
 def keep_compiled_code() -> None:
     """Let Numba keep it in `.state/` where it cannot beside the code."""
-    beside = Path(__file__).with_name("__pycache__")
+    beside = Path(__file__).with_name("engine") / "__pycache__"
     with suppress(OSError):
         beside.mkdir(exist_ok=True)
     if not (beside.is_dir() and os.access(beside, os.W_OK)):

@@ -14,9 +14,9 @@ import numpy as np
 import yaml
 
 from latent_digits.catalogue import METRICS, MODELS
-from latent_digits.provenance import digest_of, read_study
-from latent_digits.replicas import recipe_of, summary
-from latent_digits.storage import write_csv, write_json, write_tensors
+from latent_digits.data.storage import write_csv, write_json, write_tensors
+from latent_digits.project.provenance import digest_of, read_study
+from latent_digits.study.replicas import recipe_of, summary
 from smoke import PROJECT
 
 IMAGES = 400

@@ -22,6 +22,7 @@ from studies import (
     results,
     study,
 )
+from test_measures import dataset
 
 from latent_digits.commands.verify import environment
 from latent_digits.comparison.assembly import compared
@@ -29,10 +30,9 @@ from latent_digits.comparison.markdown import render
 from latent_digits.comparison.revisions import NoBaseError, committed, working_tree
 from latent_digits.comparison.values import Comparison, MetricRow
 from latent_digits.console import UserError
-from latent_digits.evaluation import evaluation_of
-from latent_digits.results import digest_of_sample
-from latent_digits.storage import read_tensors, write_tensors
-from test_evaluation import dataset
+from latent_digits.data.storage import read_tensors, write_tensors
+from latent_digits.evaluation.measures import evaluation_of
+from latent_digits.evaluation.metrics import digest_of_sample
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_old_results_are_struck_out(project: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("src/latent_digits/models.py", "code: src/latent_digits/models.py"),
+        ("src/latent_digits/models/networks.py", "code: src/latent_digits/models/networks.py"),
         ("stages/train_vae.py", "code: stages/train_vae.py"),
         ("reports/histories/vae.csv", "reports/histories/vae.csv is not what the stage wrote"),
     ],
@@ -181,7 +181,7 @@ def test_what_makes_results_old(project: Path, path: str, cause: str) -> None:
 
 
 def test_a_file_that_no_stage_reads_makes_nothing_old(project: Path) -> None:
-    (project / "src/latent_digits/sending.py").write_text("")
+    (project / "src/latent_digits/tracking/mlflow/sender.py").write_text("")
     parameters(project, lambda params: params["tracking"].update(required=True))
     assert compare(project).gate.exit == 0
 

@@ -11,8 +11,8 @@ from studies import lock, parameters, study
 from latent_digits.commands import replicas
 from latent_digits.commands.replicas import begun, require_current
 from latent_digits.console import UserError
-from latent_digits.provenance import read_study
-from latent_digits.replicas import recipe_of, summary
+from latent_digits.project.provenance import read_study
+from latent_digits.study.replicas import recipe_of, summary
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,10 @@ def test_a_recipe_is_what_quality_follows_from_but_the_seed(
 @pytest.mark.parametrize(
     ("path", "same"),
     [
-        ("src/latent_digits/models.py", False),
+        ("src/latent_digits/models/networks.py", False),
         ("reports/design.json", False),
-        ("src/latent_digits/figures.py", True),
-        ("src/latent_digits/sending.py", True),
+        ("src/latent_digits/report/figures.py", True),
+        ("src/latent_digits/tracking/mlflow/sender.py", True),
     ],
 )
 def test_a_recipe_is_code_and_design(project: Path, path: str, same: bool) -> None:

@@ -17,8 +17,8 @@ from latent_digits.comparison.statistics import (
     noise_of,
 )
 from latent_digits.comparison.verdicts import metric_rows
-from latent_digits.params import GateParams
-from latent_digits.replicas import Replicas
+from latent_digits.project.params import GateParams
+from latent_digits.study.replicas import Replicas
 
 METRICS, IMAGES = 9, 300
 SIGMA = 1.0  # between seeds

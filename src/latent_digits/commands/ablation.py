@@ -16,27 +16,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from latent_digits.checkpoint import Checkpoint
 from latent_digits.console import Board, run_stage, say
-from latent_digits.convolutions import Conv2d, ConvTranspose2d
-from latent_digits.dataset import load_dataset
-from latent_digits.design import Design
-from latent_digits.digits import Digits, brightness, digits_of, images_of
-from latent_digits.fingerprint import fingerprint
-from latent_digits.initial import fan_in, initialised
-from latent_digits.models import Autoencoder
-from latent_digits.objectives import measure, reconstruction
-from latent_digits.params import Budget, Params, load_params
-from latent_digits.provenance import read_study
+from latent_digits.data.dataset import load_dataset
+from latent_digits.data.fingerprint import fingerprint
+from latent_digits.data.resume_cache import code_of
+from latent_digits.data.storage import Row, read_json, write_json
+from latent_digits.engine.convolutions import Conv2d, ConvTranspose2d
+from latent_digits.engine.stack import Linear
+from latent_digits.models.initialization import fan_in, initialised
+from latent_digits.models.networks import Autoencoder
+from latent_digits.models.objectives import measure, reconstruction
+from latent_digits.project.params import Budget, Params, load_params
+from latent_digits.project.provenance import read_study
 from latent_digits.seeds import seed_for
-from latent_digits.stack import Linear
-from latent_digits.storage import Row, read_json, write_json
-from latent_digits.store import code_of
-from latent_digits.study import own_recipe, tuned_recipe
-from latent_digits.training import Pairs, Recipe, best_row, best_so_far, fit
-from latent_digits.trainings import Report, train_head
-from latent_digits.units import dead_shares
-from latent_digits.workers import side_by_side, workers
+from latent_digits.study.trainings import Report, train_head
+from latent_digits.study.variants import own_recipe, tuned_recipe
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.dead_units import dead_shares
+from latent_digits.training.digits import Digits, brightness, digits_of, images_of
+from latent_digits.training.hyperparameters import Design
+from latent_digits.training.loop import Pairs, Recipe, best_row, best_so_far, fit
+from latent_digits.training.workers import side_by_side, workers
 
 FILE = Path("reports/ablation.json")
 SEEDS = 4

@@ -31,9 +31,9 @@ from latent_digits.comparison.revisions import (
 )
 from latent_digits.comparison.values import SYMBOLS, Comparison, Side
 from latent_digits.console import UserError, run_stage, say
-from latent_digits.params import load_params
-from latent_digits.provenance import digest, locked
-from latent_digits.storage import write_text
+from latent_digits.data.storage import write_text
+from latent_digits.project.params import load_params
+from latent_digits.project.provenance import digest, locked
 
 PAGES = Path("reports")
 FIGURES = Path("reports/figures")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from latent_digits.provenance import digest, flatten
-from latent_digits.storage import Row, read_csv, read_json, read_tensors
+from latent_digits.data.storage import Row, read_csv, read_json, read_tensors
+from latent_digits.project.provenance import digest, flatten
 
 SHOWN = 8  # lines of each output at most
 

@@ -16,21 +16,21 @@ import torch
 
 from latent_digits.arithmetic import one_thread
 from latent_digits.console import Board, UserError, run_stage, say
-from latent_digits.dataset import Dataset, load_dataset
-from latent_digits.design import load_design
-from latent_digits.digits import Digits, digits_of
-from latent_digits.evaluation import evaluation_of
-from latent_digits.params import Params, load_params
-from latent_digits.provenance import Study, flatten, read_study
-from latent_digits.replicas import FILE, read_replicas, recipe_of, summary
-from latent_digits.results import Models, headlines, measured
-from latent_digits.running import Training, run_trainings
-from latent_digits.storage import Arrays, Row, read_json, write_json
-from latent_digits.store import STATE, Store
-from latent_digits.study import autoencoders, classifiers, denoisers, vaes
-from latent_digits.trainings import Report, Trained
-from latent_digits.weights import build
-from latent_digits.workers import side_by_side, workers
+from latent_digits.data.dataset import Dataset, load_dataset
+from latent_digits.data.resume_cache import STATE, Store
+from latent_digits.data.storage import Arrays, Row, read_json, write_json
+from latent_digits.evaluation.measures import evaluation_of
+from latent_digits.evaluation.metrics import Models, headlines, measured
+from latent_digits.models.weights import build
+from latent_digits.project.params import Params, load_params
+from latent_digits.project.provenance import Study, flatten, read_study
+from latent_digits.study.execution import Training, run_trainings
+from latent_digits.study.replicas import FILE, read_replicas, recipe_of, summary
+from latent_digits.study.trainings import Report, Trained
+from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
+from latent_digits.training.digits import Digits, digits_of
+from latent_digits.training.hyperparameters import load_design
+from latent_digits.training.workers import side_by_side, workers
 
 Sets = tuple[Dataset, Dataset, Dataset]  # train, val, test
 Named = dict[str, Training]

@@ -9,10 +9,10 @@ import os
 import socket
 import sys
 
-from latent_digits.addresses import asked, one_line, place, tracking_uri, without_secrets
 from latent_digits.console import UserError, run_stage
-from latent_digits.sending import Sender
-from latent_digits.view import addresses, save_view
+from latent_digits.tracking.addresses import asked, one_line, place, tracking_uri, without_secrets
+from latent_digits.tracking.mlflow.sender import Sender
+from latent_digits.tracking.mlflow.view import addresses, save_view
 
 HOST = "127.0.0.1"
 

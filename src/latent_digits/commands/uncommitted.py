@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from latent_digits import yaml_files
 from latent_digits.console import UserError, run_stage
-from latent_digits.provenance import Study, git, read_study
+from latent_digits.project import yaml_files
+from latent_digits.project.provenance import Study, git, read_study
 
 
 def main() -> None:

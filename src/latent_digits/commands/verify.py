@@ -21,12 +21,12 @@ from typing import IO
 import torch
 from dvc.repo import Repo
 
-from latent_digits.addresses import sqlite_address
 from latent_digits.commands.differences import differences
 from latent_digits.console import UserError, duration, run_stage, say
-from latent_digits.fingerprint import fingerprint
-from latent_digits.provenance import Study, digest, git, locked, read_study
-from latent_digits.storage import require_room
+from latent_digits.data.fingerprint import fingerprint
+from latent_digits.data.storage import require_room
+from latent_digits.project.provenance import Study, digest, git, locked, read_study
+from latent_digits.tracking.addresses import sqlite_address
 
 FOLDER = Path(".state/verify")
 COPIED = (

@@ -15,7 +15,7 @@ from latent_digits.comparison.statistics import noise_of
 from latent_digits.comparison.values import Comparison, Curve, Difference, MetricRow, Side, Stale
 from latent_digits.comparison.verdicts import UNKNOWN, lender, metric_rows, samples
 from latent_digits.console import UserError
-from latent_digits.provenance import flatten, git
+from latent_digits.project.provenance import flatten, git
 
 ON_TEST = {one.name for one in METRICS if one.on == "test"}
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from latent_digits.comparison.values import StageRow, Stale
-from latent_digits.provenance import Study, flatten, locked
+from latent_digits.project.provenance import Study, flatten, locked
 
 GONE = object()
 RESULTS = ("metrics.json", "evaluation.json", "per_image.safetensors")

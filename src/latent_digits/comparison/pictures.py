@@ -16,11 +16,11 @@ from PIL import Image as Pillow
 from latent_digits.catalogue import METRICS
 from latent_digits.comparison.values import Comparison
 from latent_digits.console import UserError
-from latent_digits.dataset import load_dataset
-from latent_digits.evaluation import evaluation_of, reconstructions
-from latent_digits.params import Params
-from latent_digits.results import denoisers_noises, digest_of_sample
-from latent_digits.weights import load_model
+from latent_digits.data.dataset import load_dataset
+from latent_digits.evaluation.measures import evaluation_of, reconstructions
+from latent_digits.evaluation.metrics import denoisers_noises, digest_of_sample
+from latent_digits.models.weights import load_model
+from latent_digits.project.params import Params
 
 TEST = Path("data/split/test.safetensors")
 MODELS = {one.name: one.group for one in METRICS}

@@ -23,10 +23,10 @@ from latent_digits.catalogue import METRICS, MODELS
 from latent_digits.comparison.freshness import stale_stages
 from latent_digits.comparison.values import LONGEST
 from latent_digits.console import UserError
-from latent_digits.params import GateParams
-from latent_digits.provenance import Study, flatten, git, read_study
-from latent_digits.replicas import FILE, STAGES, Replicas, read_replicas, recipe_of
-from latent_digits.storage import Arrays, Row, read_csv, read_json, read_tensors
+from latent_digits.data.storage import Arrays, Row, read_csv, read_json, read_tensors
+from latent_digits.project.params import GateParams
+from latent_digits.project.provenance import Study, flatten, git, read_study
+from latent_digits.study.replicas import FILE, STAGES, Replicas, read_replicas, recipe_of
 
 MAIN = ("origin/main", "main", "origin/master", "master")
 HERE = ("src", "stages", "reports", "dvc.yaml", "dvc.lock", "params.yaml")

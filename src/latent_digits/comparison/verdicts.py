@@ -19,9 +19,9 @@ from latent_digits.comparison.statistics import (
     noise_of,
 )
 from latent_digits.comparison.values import MetricRow, Verdict, probability
-from latent_digits.params import GateParams
-from latent_digits.replicas import Replicas
+from latent_digits.project.params import GateParams
 from latent_digits.seeds import seed_for
+from latent_digits.study.replicas import Replicas
 
 TITLES = {one.name: one.title for one in METRICS}
 FACTS = {

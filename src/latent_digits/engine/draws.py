@@ -1,0 +1,98 @@
+"""Random numbers for activations that lie batch-last in memory.
+
+All follow from torch's global generator, which the caller seeds. Where several processes have a
+slice of a batch each, every one draws for the whole batch and keeps what belongs to its slice: an
+image meets the same numbers however the batch is divided.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latent_digits.engine import kernels
+from latent_digits.engine.kernels import LEVELS
+
+
+class Share(NamedTuple):
+    """What this process has of a batch: so many images lie before its own, of so many in all."""
+
+    before: int
+    batch: int
+
+
+_share: Share | None = None  # the process's, as torch's generator is, during a step
+
+
+@contextmanager
+def sliced(share: Share) -> Iterator[None]:
+    """Draws within the block are for a slice of a batch."""
+    global _share
+    _share = share
+    try:
+        yield
+    finally:
+        _share = None
+
+
+def share_of(images: int) -> Share:
+    """Where `images` of this process lie in their batch.
+
+    Raises ValueError where they are more than this process has of it.
+    """
+    share = _share or Share(0, images)
+    if share.before + images > share.batch:
+        raise ValueError(
+            f"{images} images after {share.before} are more than the batch has: {share.batch}"
+        )
+    return share
+
+
+def of_slice(drawn: Tensor, images: int) -> Tensor:
+    """The numbers [units, images] of this process, of those for a whole batch in one row."""
+    before, batch = share_of(images)
+    return drawn.view(len(drawn) // max(batch, 1), batch)[:, before : before + images].contiguous()
+
+
+def draw_like(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
+    """`draw` (`torch.rand` or `torch.randn`) in the shape and the memory order of `x` [B, ...].
+
+    `torch.randn_like` draws one number after the other where `x` is not row-major, which takes ten
+    times as long. `x` must fill its memory without gaps, batch-last.
+    """
+    drawn = draw(x.shape[1:].numel() * share_of(len(x)).batch, device=x.device)
+    return of_slice(drawn, len(x)).as_strided(x.size(), x.stride())
+
+
+def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
+    """LEVELS equally likely values [..., B], as int16 from -LEVELS / 2, on the device of `x`.
+
+    Enough to decide on an element with a given chance, at a fraction of a float's cost. On the CPU
+    the generator gives a key only, and the numbers follow from that and their position.
+    """
+    images = shape[-1]
+    count = prod(shape[:-1]) * share_of(images).batch
+    if x.is_cpu:
+        drawn = torch.from_numpy(kernels.levels(draw_keys(1)[0], count))
+    else:
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
+    return of_slice(drawn, images).view(*shape)
+
+
+@cache
+def normal_levels() -> np.ndarray:
+    """The quantiles of N(0, 1) in the middle of LEVELS equal shares, float32: up to ±4.3."""
+    middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    return torch.special.ndtri(middles).to(torch.float32).numpy()
+
+
+def draw_keys(count: int) -> np.ndarray:
+    """Keys for `kernels.philox`: uint32 [`count`, 2]."""
+    words = torch.empty(count, 1, dtype=torch.int64)
+    return words.random_(-(2**63), None).numpy().view(np.uint32)

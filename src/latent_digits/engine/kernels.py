@@ -1,0 +1,609 @@
+"""The loops of a training step, compiled for the CPU by Numba, and a chain of layers made of them.
+
+As PyTorch operations each of these is several passes over memory and ten to fifty microseconds of
+bookkeeping a pass; as one loop it is one pass. Activations lie batch-last, so every inner loop runs
+over consecutive floats and becomes vector instructions. Callers state the same in PyTorch
+operations, for other devices, and tests hold the two equal.
+
+Compiled code is kept in `__pycache__`, so that a process compiles nothing that another has. All of
+it is in this file, since Numba sees a change only in the file of the function that is called.
+
+C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 kernel makes of them.
+"""
+
+import numpy as np
+from numba import njit
+
+# Division by zero gives infinity, as in PyTorch: a check for it would forbid vector instructions.
+compiled = njit(cache=True, error_model="numpy")
+# Sums of products in whichever order suits the machine, as a matrix product's are.
+contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+
+LINEAR, CONV, CONV_TRANSPOSE, RELU_DROPOUT, SIGMOID, RESHAPE = range(6)  # kinds of steps
+# Activations begin so many floats an image into memory, but for a chain's input, and for its
+# output, which begins at OUTPUT and goes on below it.
+INPUT, OUTPUT = -1, -2
+LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
+
+
+@contracted
+def product(weight, x, bias, out):
+    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M]."""
+    units, inputs = weight.shape
+    for m in range(units):
+        out[m] = bias[m]
+    for k in range(0, inputs - 7, 8):
+        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+        x4, x5, x6, x7 = x[k + 4], x[k + 5], x[k + 6], x[k + 7]
+        for m in range(units):
+            w, y = weight[m, k : k + 8], out[m]
+            w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
+            for b in range(len(y)):
+                left = w0 * x0[b] + w1 * x1[b] + w2 * x2[b] + w3 * x3[b]
+                right = w4 * x4[b] + w5 * x5[b] + w6 * x6[b] + w7 * x7[b]
+                y[b] = y[b] + left + right
+    for k in range(inputs // 8 * 8, inputs):
+        for m in range(units):
+            w, y, x0 = weight[m, k], out[m], x[k]
+            for b in range(len(y)):
+                y[b] += w * x0[b]
+
+
+@contracted
+def outer_products(gradient, x, out):
+    """Add `gradient` [M, B] · `x` [K, B] transposed to `out` [M, K]."""
+    zero = x.dtype.type(0)
+    units, inputs = out.shape
+    for k in range(0, inputs - 7, 8):
+        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+        x4, x5, x6, x7 = x[k + 4], x[k + 5], x[k + 6], x[k + 7]
+        for m in range(units):
+            w, of_y = out[m, k : k + 8], gradient[m]
+            w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = zero
+            for b in range(len(of_y)):
+                g = of_y[b]
+                w0, w1, w2, w3 = w0 + g * x0[b], w1 + g * x1[b], w2 + g * x2[b], w3 + g * x3[b]
+                w4, w5, w6, w7 = w4 + g * x4[b], w5 + g * x5[b], w6 + g * x6[b], w7 + g * x7[b]
+            w[0], w[1], w[2], w[3] = w[0] + w0, w[1] + w1, w[2] + w2, w[3] + w3
+            w[4], w[5], w[6], w[7] = w[4] + w4, w[5] + w5, w[6] + w6, w[7] + w7
+    for k in range(inputs // 8 * 8, inputs):
+        for m in range(units):
+            w0, of_y, x0 = zero, gradient[m], x[k]
+            for b in range(len(of_y)):
+                w0 += of_y[b] * x0[b]
+            out[m, k] += w0
+
+
+@contracted
+def sums(x, out):
+    """Add the sums of the rows of `x` [M, N] to `out` [M]."""
+    for m in range(len(out)):
+        total, row = x.dtype.type(0), x[m]
+        for n in range(len(row)):
+            total += row[n]
+        out[m] += total
+
+
+@compiled
+def polyphase(x, padding, out):
+    """`x` [C, H, W, B] with its padding, every other row and column: `out` [C, 2, 2, R+1, S+1, B].
+
+    What lies two apart in `x` lies side by side in it: along a row of positions each weight of the
+    3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied.
+    """
+    channels, height, width, batch = x.shape
+    for c in range(channels):
+        for i in range(2):
+            for j in range(2):
+                for r in range(out.shape[3]):
+                    for s in range(out.shape[4]):
+                        h, w = 2 * r + i - padding, 2 * s + j - padding
+                        if 0 <= h < height and 0 <= w < width:
+                            for b in range(batch):
+                                out[c, i, j, r, s, b] = x[c, h, w, b]
+                        else:
+                            for b in range(batch):
+                                out[c, i, j, r, s, b] = 0
+
+
+@compiled
+def neighbours(x, r, batch):
+    """What the nine weights meet along row `r` of positions, each a run of S·B floats.
+
+    `x` is one channel of what `polyphase` made, [2, 2, R+1, (S+1)·B].
+    """
+    return three(x[0], r, batch) + three(x[1], r, batch) + three(x[0], r + 1, batch)
+
+
+@compiled
+def three(x, r, batch):
+    """`neighbours` of one row of weights, in `x` [2, R+1, (S+1)·B]."""
+    return x[0, r, :-batch], x[1, r, :-batch], x[0, r, batch:]
+
+
+@compiled
+def runs(x):
+    """[..., S, B] as [..., S·B]."""
+    return x.reshape((*x.shape[:-2], -1))
+
+
+@contracted
+def correlate(x, weight, bias, out):
+    """`weight` [C', C, 3, 3] over what `polyphase` made, and `bias` [C']: `out` [C', R, S, B].
+
+    Five weights of two channels, then four, are as many as a core has registers for. An odd channel
+    is taken with itself, into a spare row.
+    """
+    of_x, of_y, last = runs(x), runs(out), len(out) - 1
+    spare = np.zeros(of_y.shape[2], x.dtype)
+    for r in range(out.shape[1]):
+        for k in range(len(out)):
+            of_y[k, r] = bias[k]
+        for c in range(len(x)):
+            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
+            for k in range(0, len(out), 2):
+                w, y = weight[k, c], of_y[k, r]
+                v, z = weight[min(k + 1, last), c], of_y[k + 1, r] if k < last else spare
+                w0, w1, w2, w3, w4 = w[0, 0], w[0, 1], w[0, 2], w[1, 0], w[1, 1]
+                v0, v1, v2, v3, v4 = v[0, 0], v[0, 1], v[0, 2], v[1, 0], v[1, 1]
+                for n in range(len(y)):
+                    a0, a1, a2, a3, a4 = x0[n], x1[n], x2[n], x3[n], x4[n]
+                    y[n] = y[n] + w0 * a0 + w1 * a1 + w2 * a2 + w3 * a3 + w4 * a4
+                    z[n] = z[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3 + v4 * a4
+                w5, w6, w7, w8 = w[1, 2], w[2, 0], w[2, 1], w[2, 2]
+                v5, v6, v7, v8 = v[1, 2], v[2, 0], v[2, 1], v[2, 2]
+                for n in range(len(y)):
+                    a5, a6, a7, a8 = x5[n], x6[n], x7[n], x8[n]
+                    y[n] = y[n] + w5 * a5 + w6 * a6 + w7 * a7 + w8 * a8
+                    z[n] = z[n] + v5 * a5 + v6 * a6 + v7 * a7 + v8 * a8
+
+
+@contracted
+def weight_gradient(x, gradient, out):
+    """Add the gradient of `correlate`'s weight to `out` [C', C, 3, 3], from that of its output."""
+    of_x, of_y, last = runs(x), runs(gradient), len(out) - 1
+    spare, zero = np.zeros((3, 3), x.dtype), x.dtype.type(0)
+    for r in range(gradient.shape[1]):
+        for c in range(len(x)):
+            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
+            for k in range(0, len(out), 2):
+                w, y = out[k, c], of_y[k, r]
+                v, z = out[k + 1, c] if k < last else spare, of_y[min(k + 1, last), r]
+                w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = w8 = zero
+                v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = v8 = zero
+                for n in range(len(y)):
+                    g, h = y[n], z[n]
+                    a0, a1, a2, a3, a4 = x0[n], x1[n], x2[n], x3[n], x4[n]
+                    w0, w1, w2 = w0 + g * a0, w1 + g * a1, w2 + g * a2
+                    v0, v1, v2 = v0 + h * a0, v1 + h * a1, v2 + h * a2
+                    w3, w4, v3, v4 = w3 + g * a3, w4 + g * a4, v3 + h * a3, v4 + h * a4
+                for n in range(len(y)):
+                    g, h = y[n], z[n]
+                    a5, a6, a7, a8 = x5[n], x6[n], x7[n], x8[n]
+                    w5, w6, w7, w8 = w5 + g * a5, w6 + g * a6, w7 + g * a7, w8 + g * a8
+                    v5, v6, v7, v8 = v5 + h * a5, v6 + h * a6, v7 + h * a7, v8 + h * a8
+                add_up(w, w0, w1, w2, w3, w4, w5, w6, w7, w8)
+                add_up(v, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+
+
+@compiled
+def add_up(w, w0, w1, w2, w3, w4, w5, w6, w7, w8):
+    """Add nine numbers to `w` [3, 3]."""
+    w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
+    w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
+    w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
+
+
+@contracted
+def scatter(x, weight, bias, padding, out):
+    """The adjoint: `x` [C', R, S, B], `weight` [C', C, 3, 3] and `bias` [C]: `out` [C, H, W, B].
+
+    A row of pixels at a time, even and odd ones apart: each weight adds one run to one of these.
+    """
+    channels, rows, cols, batch = x.shape
+    of_x, length, last = runs(x), cols * batch, len(x) - 1
+    fours = np.zeros((*weight.shape[1:], -(-channels // 4) * 4), weight.dtype)
+    fours[..., :channels] = weight.transpose(1, 2, 3, 0)
+    pixels = np.empty((2, length + batch), x.dtype)
+    even, odd, next_even = pixels[0, :length], pixels[1, :length], pixels[0, batch:]
+    for c in range(len(out)):
+        for h in range(out.shape[1]):
+            pixels[:] = bias[c]
+            for i in range((h + padding) % 2, 3, 2):
+                r = (h + padding - i) // 2
+                if 0 <= r < rows:
+                    for k in range(0, channels, 4):
+                        x0, x1 = of_x[k, r], of_x[min(k + 1, last), r]
+                        x2, x3 = of_x[min(k + 2, last), r], of_x[min(k + 3, last), r]
+                        u, v, w = fours[c, i, 0, k:], fours[c, i, 1, k:], fours[c, i, 2, k:]
+                        u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
+                        v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
+                        for n in range(length):
+                            a0, a1, a2, a3 = x0[n], x1[n], x2[n], x3[n]
+                            even[n] = even[n] + u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3
+                            odd[n] = odd[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3
+                        w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+                        for n in range(length):
+                            more = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
+                            next_even[n] = next_even[n] + more
+            for col in range(out.shape[2]):
+                of_pixel, start = out[c, h, col], (col + padding) // 2 * batch
+                row = pixels[(col + padding) % 2, start : start + batch]
+                for b in range(batch):
+                    of_pixel[b] = row[b]
+
+
+@compiled
+def philox(key, out):
+    """`out`, uint32 [4, N], from a counter: Philox4x32-10 of Salmon et al. 2011.
+
+    Column n encrypts the counter n under `key`, two uint32: "Parallel random numbers: as easy as
+    1, 2, 3". Any column can be had without those before it.
+    """
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for n in range(out.shape[1]):
+        c0, c1, c2, c3 = np.uint32(n), np.uint32(0), np.uint32(0), np.uint32(0)
+        k0, k1 = key[0], key[1]
+        for _ in range(10):
+            p0 = np.uint64(0xD2511F53) * np.uint64(c0)
+            p1 = np.uint64(0xCD9E8D57) * np.uint64(c2)
+            c0, c1 = np.uint32(p1 >> shift) ^ c1 ^ k0, np.uint32(p1 & low)
+            c2, c3 = np.uint32(p0 >> shift) ^ c3 ^ k1, np.uint32(p0 & low)
+            k0, k1 = np.uint32(k0 + np.uint32(0x9E3779B9)), np.uint32(k1 + np.uint32(0xBB67AE85))
+        out[0, n], out[1, n], out[2, n], out[3, n] = c0, c1, c2, c3
+
+
+@compiled
+def levels(key, count):
+    """`count` numbers that follow from `key`, two uint32: int16, all values equally likely."""
+    columns = np.empty((4, (count + 7) // 8), np.uint32)
+    philox(key, columns)
+    return columns.ravel().view(np.int16)[:count]
+
+
+@compiled
+def relu_dropout(x, key, before, batch, dropped):
+    """In place on `x` [F, P, B]: ReLU, then units F of images B dropped, or scaled up to make good.
+
+    A unit is dropped where its level is one of the `dropped` lowest; no `key` is read where none
+    is. The images lie in a `batch`, so many `before` them.
+    """
+    zero, factors = x.dtype.type(0), np.ones(x.shape[2], x.dtype)
+    drawn = levels(key, x.shape[0] * batch if dropped else 0)
+    scale, lowest_kept = x.dtype.type(scaling(dropped)), np.int16(dropped - LEVELS // 2)
+    for f in range(x.shape[0]):
+        if dropped:
+            row = drawn[f * batch + before : (f + 1) * batch]
+            for b in range(x.shape[2]):
+                factors[b] = scale if row[b] >= lowest_kept else zero
+        for p in range(x.shape[1]):
+            for b in range(x.shape[2]):
+                x[f, p, b] = max(x[f, p, b], zero) * factors[b]
+
+
+@compiled
+def scaling(dropped):
+    """What keeps the mean where so many of LEVELS are dropped."""
+    return LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0
+
+
+@compiled
+def relu_dropout_vjp(gradient, y, dropped):
+    """In place: the `gradient` scaled where the output `y` is positive, else 0; of one length."""
+    zero, scale = y.dtype.type(0), y.dtype.type(scaling(dropped))
+    for n in range(len(y)):
+        gradient[n] = gradient[n] * scale if y[n] > zero else zero
+
+
+@compiled
+def exp(x):
+    """exp of a float32 to seven digits; exp(-87) below that, and infinity above 88.4.
+
+    A power of two times a polynomial, Cephes' `expf`: the math library's takes one number at a
+    time, where this becomes vector instructions.
+    """
+    x = min(max(x, np.float32(-87)), np.float32(89))  # 2^128, whose bits are infinity's
+    power = np.floor(x * np.float32(1.44269504088896341) + np.float32(0.5))
+    r = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
+    y = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+    y = (y * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
+    y = (y * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
+    bits = np.int32((np.int32(power) + np.int32(127)) << np.int32(23))
+    return (y * r * r + r + np.float32(1)) * bits.view(np.float32)
+
+
+@compiled
+def sigmoid(x):
+    """In place on `x` [N]: 1 / (1 + exp(-x))."""
+    one = np.float32(1)
+    for n in range(len(x)):
+        x[n] = one / (one + exp(-x[n]))
+
+
+@compiled
+def sigmoid_vjp(gradient, y):
+    """In place: `gradient` · `y` (1 - `y`); of one length."""
+    one = np.float32(1)
+    for n in range(len(y)):
+        gradient[n] *= y[n] * (one - y[n])
+
+
+@compiled
+def noisy(x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
+    """`out` = `x`, [P, B] each, with speckle, salt & pepper and Gaussian noise, each clipped.
+
+    `normal` has a value for each level, `speckle` and `gaussian` are standard deviations, and so
+    many `shares` of all levels are salt, and as many pepper. The images lie in a `batch`, so many
+    `before` them.
+    """
+    zero, one, middle = x.dtype.type(0), x.dtype.type(1), len(normal) // 2
+    speckle, gaussian, mean = x.dtype.type(speckle), x.dtype.type(gaussian), x.dtype.type(mean)
+    drawn = levels(key, 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)
+    for p in range(x.shape[0]):
+        first, second, third = drawn[0, p, before:], drawn[1, p, before:], drawn[2, p, before:]
+        for b in range(x.shape[1]):
+            y = x[p, b] + x[p, b] * speckle * normal[first[b] + middle]
+            level = second[b] + middle
+            y = min(max(y, zero), one)
+            y = zero if level < shares else y
+            y = one if level >= len(normal) - shares else y
+            y = y + mean + gaussian * normal[third[b] + middle]
+            out[p, b] = min(max(y, zero), one)
+
+
+@compiled
+def sample(mu, log_var, key, before, batch, normal, offset, out):
+    """`out` = `mu` + `offset`, a draw from N(0, exp(`log_var`)); all [Z, B].
+
+    `normal` has a value for each level. The images lie in a `batch`, so many `before` them.
+    """
+    half, middle = np.float32(0.5), len(normal) // 2
+    drawn = levels(key, len(mu) * batch).reshape(len(mu), batch)
+    for z in range(len(mu)):
+        row = drawn[z, before:]
+        for b in range(mu.shape[1]):
+            offset[z, b] = normal[row[b] + middle] * exp(half * log_var[z, b])
+            out[z, b] = mu[z, b] + offset[z, b]
+
+
+@compiled
+def sample_vjp(gradient, offset, out):
+    """`out` = the gradient of `log_var`, from that of the sample, which is that of `mu` too."""
+    half = np.float32(0.5)
+    for z in range(len(out)):
+        for b in range(out.shape[1]):
+            out[z, b] = half * gradient[z, b] * offset[z, b]
+
+
+@compiled
+def kl_divergence(mu, log_var, out):
+    """`out` [B] = the sum over Z of (`mu`² + exp(`log_var`) - 1 - `log_var`) / 2, [Z, B] each."""
+    half, one = np.float32(0.5), np.float32(1)
+    out[:] = 0
+    for z in range(len(mu)):
+        for b in range(mu.shape[1]):
+            rest = exp(log_var[z, b]) - one - log_var[z, b]
+            out[b] += half * (mu[z, b] * mu[z, b] + rest)
+
+
+@compiled
+def kl_divergence_vjp(out, gradient, mu, log_var):
+    """`out` [2, Z, B] = those of `mu` and `log_var`, from the gradient of `kl_divergence` [B]."""
+    half, one = np.float32(0.5), np.float32(1)
+    for z in range(len(mu)):
+        for b in range(mu.shape[1]):
+            out[0, z, b] = gradient[b] * mu[z, b]
+            out[1, z, b] = half * gradient[b] * (exp(log_var[z, b]) - one)
+
+
+@compiled
+def squared_error(x_hat, x, scale, out):
+    """`out` [B] = `scale` times the sum over F of (`x_hat` - `x`)², [F, B] each."""
+    out[:] = 0
+    for f in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            difference = x_hat[f, b] - x[f, b]
+            out[b] += difference * difference
+    for b in range(x.shape[1]):
+        out[b] *= scale
+
+
+@compiled
+def squared_error_vjp(out, gradient, x_hat, x, scale):
+    """`out` [F, B] = 2 `scale` (`x_hat` - `x`) `gradient` [B]."""
+    of_difference = np.empty_like(gradient)
+    for b in range(x.shape[1]):
+        of_difference[b] = (scale + scale) * gradient[b]
+    for f in range(x.shape[0]):
+        for b in range(x.shape[1]):
+            out[f, b] = (x_hat[f, b] - x[f, b]) * of_difference[b]
+
+
+@compiled
+def pixels_batch_last(images, index, out):
+    """`out` [P, B] = the rows `index` [B] of `images` [N, P], / 255."""
+    of, largest = np.empty(256, out.dtype), out.dtype.type(255)
+    for value in range(256):
+        of[value] = value / largest
+    eights = len(index) // 8 * 8
+    for b in range(0, eights, 8):  # each image lies elsewhere, and a core foresees few places
+        x0, x1, x2, x3 = four_rows(images, index[b : b + 4])
+        x4, x5, x6, x7 = four_rows(images, index[b + 4 : b + 8])
+        for p in range(len(out)):
+            y = out[p, b : b + 8]
+            y[0], y[1], y[2], y[3] = of[x0[p]], of[x1[p]], of[x2[p]], of[x3[p]]
+            y[4], y[5], y[6], y[7] = of[x4[p]], of[x5[p]], of[x6[p]], of[x7[p]]
+    for b in range(eights, len(index)):
+        for p in range(len(out)):
+            out[p, b] = of[images[index[b], p]]
+
+
+@compiled
+def four_rows(x, index):
+    """The rows of `x` at `index` [4]."""
+    return x[index[0]], x[index[1]], x[index[2]], x[index[3]]
+
+
+@compiled
+def adam(values, gradients, mean, square, step_size, correction, beta1, beta2, epsilon):
+    """Adam's update of `values`, after which the gradients are zero; all of one length."""
+    one = values.dtype.type(1)
+    for k in range(len(values)):
+        gradient = gradients[k]
+        mean[k] = beta1 * mean[k] + (one - beta1) * gradient
+        square[k] = beta2 * square[k] + (one - beta2) * gradient * gradient
+        values[k] -= step_size * mean[k] / (np.sqrt(square[k]) / correction + epsilon)
+        gradients[k] = 0
+
+
+@compiled
+def forwards(table, x, parameters, keys, before, batch, memory, out):
+    """Fill `memory` and `out` from `x` [N, B] as `table` says: see `latent_digits.engine.chains`.
+
+    All but `x` are one row. Dropout draws from `keys`, two uint32 for each step. The images lie in
+    a `batch`, so many `before` them.
+    """
+    images, row = x.shape[1], x.ravel()
+    for n in range(len(table)):
+        step = table[n]
+        x_of = before_it(step, row, memory, out, images)
+        y = after_it(step, row, memory, out, images)
+        if step.kind == LINEAR:
+            weight, bias = linear(step, parameters)
+            product(weight, columns(x_of), bias, columns(y))
+        elif step.kind == CONV:
+            weight, bias = convolution(step, parameters)
+            windows = windows_of(step, memory, images)
+            polyphase(x_of, step.padding, windows)
+            correlate(windows, weight, bias, y)
+        elif step.kind == CONV_TRANSPOSE:
+            weight, bias = transposed(step, parameters)
+            scatter(x_of, weight, bias, step.padding, y)
+        elif step.kind == RELU_DROPOUT:
+            elements = y.size // max(step.units * images, 1)
+            units = y.reshape(step.units, elements, images)
+            relu_dropout(units, keys[n], before, batch, step.dropped)
+        elif step.kind == SIGMOID:
+            sigmoid(y.ravel())
+
+
+@compiled
+def backwards(table, x, parameters, memory, out, gradient, to_input, gradients):
+    """The gradient of `x` in one row, from that of `out` and what `forwards` left.
+
+    Where it is not wanted, `to_input` is false and the row without meaning. Gradients of the
+    parameters are added to `gradients`, in their order.
+    """
+    images, row = x.shape[1], x.ravel()
+    of_row, of_memory, of_out = np.empty_like(row), np.empty_like(memory), gradient.copy()
+    for n in range(len(table) - 1, -1, -1):
+        step = table[n]
+        x_of = before_it(step, row, memory, out, images)
+        y = after_it(step, row, memory, out, images)
+        of_y = after_it(step, of_row, of_memory, of_out, images)
+        of_x = before_it(step, of_row, of_memory, of_out, images)
+        found = np.empty_like(of_x) if step.again else of_x
+        wanted = to_input or step.x != INPUT
+        nothing = np.zeros(step.channels, x.dtype)  # for a bias, which the way back has none of
+        if step.kind == LINEAR:
+            weight, _ = linear(step, parameters)
+            of_weight, of_bias = linear(step, gradients)
+            outer_products(columns(of_y), columns(x_of), of_weight)
+            sums(columns(of_y), of_bias)
+            if wanted:
+                product(weight.T, columns(of_y), nothing, columns(found))
+        elif step.kind == CONV:
+            weight, _ = convolution(step, parameters)
+            of_weight, of_bias = convolution(step, gradients)
+            weight_gradient(windows_of(step, memory, images), of_y, of_weight)
+            sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
+            if wanted:
+                scatter(of_y, weight, nothing, step.padding, found)
+        elif step.kind == CONV_TRANSPOSE:
+            weight, _ = transposed(step, parameters)
+            of_weight, of_bias = transposed(step, gradients)
+            shape = (len(of_y), 2, 2, step.rows + 1, step.cols + 1, images)
+            windows = np.empty(shape, x.dtype)
+            polyphase(of_y, step.padding, windows)
+            weight_gradient(windows, x_of, of_weight)
+            sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
+            if wanted:
+                correlate(windows, weight, nothing, found)
+        elif step.kind == RELU_DROPOUT:
+            relu_dropout_vjp(of_y.ravel(), y.ravel(), step.dropped)
+        elif step.kind == SIGMOID:
+            sigmoid_vjp(of_y.ravel(), y.ravel())
+        if step.again:
+            of_x += found
+    return of_row
+
+
+@compiled
+def before_it(step, row, memory, out, images):
+    """The activation before `step` as [C, H, W, B]."""
+    shape = (step.channels, step.rows, step.cols, images)
+    return activation(step.x, shape, row, memory, out)
+
+
+@compiled
+def after_it(step, row, memory, out, images):
+    """The activation after `step` as [C, H, W, B]."""
+    shape = (step.out_channels, step.out_rows, step.out_cols, images)
+    return activation(step.y, shape, row, memory, out)
+
+
+@compiled
+def activation(place, shape, row, memory, out):
+    """What lies at `place`: the input in `row`, or a part of `memory` or of `out`."""
+    images = shape[3]
+    size = shape[0] * shape[1] * shape[2] * images
+    if place == INPUT:
+        return row.reshape(shape)
+    if place <= OUTPUT:
+        start = (OUTPUT - place) * images
+        return out[start : start + size].reshape(shape)
+    return memory[place * images : place * images + size].reshape(shape)
+
+
+@compiled
+def columns(activation):
+    """[C, H, W, B] as [F, B]."""
+    channels, rows, cols, images = activation.shape
+    return activation.reshape(channels * rows * cols, images)
+
+
+@compiled
+def windows_of(step, memory, images):
+    """What a convolution keeps, [C, 2, 2, R+1, S+1, B]: see `kernels.polyphase`."""
+    channels, rows, cols = step.channels, step.out_rows + 1, step.out_cols + 1
+    start, size = step.windows * images, channels * 4 * rows * cols * images
+    return memory[start : start + size].reshape(channels, 2, 2, rows, cols, images)
+
+
+@compiled
+def linear(step, row):
+    """Weight [out, in] and bias [out] of a linear layer, of what all parameters are in a row."""
+    weight, bias = parts(row, step.weight, step.out_channels * step.channels, step.out_channels)
+    return weight.reshape(step.out_channels, step.channels), bias
+
+
+@compiled
+def convolution(step, row):
+    """Weight [out, in, 3, 3] and bias [out] of a convolution."""
+    shape = (step.out_channels, step.channels, 3, 3)
+    weight, bias = parts(row, step.weight, shape[0] * shape[1] * 9, step.out_channels)
+    return weight.reshape(shape), bias
+
+
+@compiled
+def transposed(step, row):
+    """Weight [in, out, 3, 3] and bias [out] of a transposed convolution."""
+    shape = (step.channels, step.out_channels, 3, 3)
+    weight, bias = parts(row, step.weight, shape[0] * shape[1] * 9, step.out_channels)
+    return weight.reshape(shape), bias
+
+
+@compiled
+def parts(row, start, first, second):
+    """So many numbers of `row`, and so many after them."""
+    return row[start : start + first], row[start + first : start + first + second]

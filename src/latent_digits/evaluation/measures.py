@@ -1,0 +1,219 @@
+"""Every number of the report: what each model reaches, with 95 % intervals over the test images.
+
+The mean over 10,000 test images would move if other images had been drawn; a percentile bootstrap
+says by how much (Efron 1979). Nothing here trains: `evaluate` is the one stage that sees the test
+set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap
+from sklearn.decomposition import PCA
+from sklearn.metrics import confusion_matrix, davies_bouldin_score
+from torch import Tensor, nn
+
+from latent_digits.data.dataset import Dataset
+from latent_digits.engine.pixels import as_input
+from latent_digits.models.losses import mean_squared_error
+from latent_digits.models.networks import VariationalAutoencoder
+from latent_digits.models.objectives import (
+    Objective,
+    Values,
+    classification,
+    measure,
+    negative_elbo,
+    reconstruction,
+)
+from latent_digits.seeds import seed_for
+from latent_digits.study.noise import Noise, corrupted
+
+Metrics = dict[str, float | int]
+Measured = Mapping[str, float | int | np.ndarray]  # an array has a value a test image
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A stored set as tensors: images uint8 [N, 1, 28, 28], labels [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The sets that models are measured on, the seed of what is drawn, and bootstrap resamples."""
+
+    train: Sample
+    val: Sample
+    test: Sample
+    seed: int
+    resamples: int
+
+    def seed_for(self, *position: str) -> int:
+        return seed_for(self.seed, "evaluate", *position)
+
+    def summary(self, measured: Measured) -> Metrics:
+        """The numbers as they are, and the mean of each array with its interval."""
+        found: Metrics = {}
+        for name, value in measured.items():
+            found |= self.interval(name, value) if isinstance(value, np.ndarray) else {name: value}
+        return found
+
+    def interval(self, name: str, sample: np.ndarray) -> Metrics:
+        """The mean of one value an image, and the bounds of its 95 % bootstrap interval."""
+        rng = np.random.default_rng(self.seed_for("bootstrap"))
+        found = bootstrap(
+            (sample,), np.mean, n_resamples=self.resamples, batch=100, method="percentile", rng=rng
+        ).confidence_interval
+        return {
+            name: float(sample.mean()),
+            f"{name}_low": float(found.low),
+            f"{name}_high": float(found.high),
+        }
+
+    def values(
+        self, model: nn.Module, objective: Objective, inputs: Tensor, targets: Tensor
+    ) -> Values:
+        return measure(model, objective, inputs, targets, self.seed_for("sampling"))
+
+    def autoencoder(self, model: nn.Module) -> Measured:
+        """MSE on validation and test, and how well the latents separate the digits."""
+        val = self.values(model, reconstruction, self.val.images, self.val.images)["loss"]
+        test = self.values(model, reconstruction, self.test.images, self.test.images)["loss"]
+        return {
+            "val_mse": mean(val),
+            "test_mse": array(test),
+            "davies_bouldin": self.davies_bouldin(latents(model, self.val.images)),
+        }
+
+    def pca(self, components: int) -> Measured:
+        """The linear baseline: test MSE through as many principal components as latents."""
+        train, test = flat(self.train.images), flat(self.test.images)
+        model = PCA(components, svd_solver="covariance_eigh").fit(train)
+        error = ((model.inverse_transform(model.transform(test)) - test) ** 2).mean(axis=1)
+        return {"components": components, "test_mse": error.astype(np.float64)}
+
+    def denoiser(self, model: nn.Module, text: Noise, harsh: Noise) -> Measured:
+        """Test MSE under both noises, drawn once, and that of the noisy images as they are."""
+        clean = self.test.images
+        noisy, harsher = self.noisy_test("text", text), self.noisy_test("harsh", harsh)
+        denoised = self.values(model, reconstruction, noisy, clean)["loss"]
+        denoised_harsh = self.values(model, reconstruction, harsher, clean)["loss"]
+        return {
+            "test_mse": array(denoised),
+            "harsh_test_mse": array(denoised_harsh),
+            "noisy_test_mse": array(mean_squared_error(noisy, as_input(clean))),
+        }
+
+    def noisy_test(self, name: str, noise: Noise) -> Tensor:
+        return corrupted(self.test.images, noise, self.seed_for("noise", name))
+
+    def vae(self, model: VariationalAutoencoder, active_variance: float) -> Measured:
+        """Loss per image and its two terms, MSE when the mean is decoded, and latents in use.
+
+        A latent is active when its mean varies over the validation images by more than
+        `active_variance` (Burda et al. 2016, section 5.2).
+        """
+        val = self.values(model, negative_elbo, self.val.images, self.val.images)
+        test = self.values(model, negative_elbo, self.test.images, self.test.images)
+        decoded = self.values(model, decode_mean, self.test.images, self.test.images)
+        means = latents(model, self.val.images)
+        return {
+            "val_loss": mean(val["loss"]),
+            "test_loss": array(test["loss"]),
+            "test_squared_error": array(test["squared_error"]),
+            "test_kl": array(test["kl"]),
+            "test_mse": array(decoded["loss"]),
+            "active_units": int((means.var(axis=0) > active_variance).sum()),
+            "davies_bouldin": self.davies_bouldin(means),
+        }
+
+    def classifier(self, model: nn.Module, trainable_parameters: int) -> Measured:
+        """Accuracy on all three sets."""
+        accuracy = {
+            name: self.values(model, classification, sample.images, sample.labels)["accuracy"]
+            for name, sample in (("train", self.train), ("val", self.val), ("test", self.test))
+        }
+        return {
+            "train_accuracy": mean(accuracy["train"]),
+            "val_accuracy": mean(accuracy["val"]),
+            "test_accuracy": array(accuracy["test"]),
+            "trainable_parameters": trainable_parameters,
+        }
+
+    def confusion(self, model: nn.Module) -> np.ndarray:
+        """Test images by true digit (row) and predicted digit (column), int64 [10, 10]."""
+        return confusion_matrix(self.test.labels.numpy(), self.predicted(model), labels=range(10))
+
+    def predicted(self, model: nn.Module) -> np.ndarray:
+        """The digit that a classifier takes each test image for, uint8 [N]."""
+        found = self.values(model, predict, self.test.images, self.test.labels)["digit"]
+        return found.numpy().astype(np.uint8)
+
+    def davies_bouldin(self, z: np.ndarray) -> float:
+        """Davies & Bouldin 1979, of the digits as clusters: smaller is better separated."""
+        return float(davies_bouldin_score(z, self.val.labels.numpy()))
+
+
+def evaluation_of(
+    train: Dataset, val: Dataset, test: Dataset, seed: int, resamples: int
+) -> Evaluation:
+    """An evaluation on three stored sets."""
+    samples = (
+        Sample(torch.from_numpy(one.images)[:, None], torch.from_numpy(one.labels))
+        for one in (train, val, test)
+    )
+    return Evaluation(*samples, seed=seed, resamples=resamples)
+
+
+def decoded_mean(model: VariationalAutoencoder, x: Tensor) -> Tensor:
+    mu, _ = model.encode(x)
+    return model.decoder(mu)
+
+
+def decode_mean(model: Any, x: Tensor, target: Tensor) -> Values:
+    """A VAE's MSE without sampling."""
+    return {"loss": mean_squared_error(decoded_mean(model, x), target)}
+
+
+def predict(model: nn.Module, x: Tensor, labels: Tensor) -> Values:
+    return {"digit": model(x).argmax(1)}
+
+
+def latents(model: nn.Module, images: Tensor) -> np.ndarray:
+    """What the encoder says of each image, [N, Z]; of a VAE, the mean."""
+
+    def encode(model: nn.Module, x: Tensor, _: Tensor) -> Values:
+        if isinstance(model, VariationalAutoencoder):
+            return {"z": model.encode(x)[0]}
+        return {"z": model.get_submodule("encoder")(x)}
+
+    return measure(model, encode, images, images, seed=0)["z"].numpy()
+
+
+def reconstructions(model: nn.Module, inputs: Tensor) -> np.ndarray:
+    """What the model makes of each input, [N, 28, 28]; of a VAE, from the mean."""
+
+    def reconstruct(model: nn.Module, x: Tensor, _: Tensor) -> Values:
+        if isinstance(model, VariationalAutoencoder):
+            return {"x": decoded_mean(model, x)}
+        return {"x": model(x)}
+
+    return measure(model, reconstruct, inputs, inputs, seed=0)["x"][:, 0].numpy()
+
+
+def flat(images: Tensor) -> np.ndarray:
+    """Images as rows of floats in [0, 1], [N, 784]."""
+    return as_input(images).flatten(1).numpy()
+
+
+def array(values: Tensor) -> np.ndarray:
+    return values.numpy().astype(np.float64)
+
+
+def mean(values: Tensor) -> float:
+    return values.double().mean().item()

@@ -1,0 +1,163 @@
+"""What `evaluate` writes: each model's metrics, and every array that the figures draw.
+
+`metrics.json` has the headlines, `evaluation.json` all that was measured, with intervals, and
+`per_image.safetensors` what a later comparison needs to pair the test images.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from latent_digits.catalogue import METRICS, MODELS, Metric
+from latent_digits.console import Board, say
+from latent_digits.data.dataset import Dataset
+from latent_digits.data.fingerprint import fingerprint
+from latent_digits.data.resume_cache import Store
+from latent_digits.data.storage import Arrays, Row
+from latent_digits.evaluation.arrays import (
+    SHOWN,
+    interpolation,
+    layer_shapes,
+    noise_panel,
+    pairs,
+    projections,
+)
+from latent_digits.evaluation.measures import Evaluation, Measured, Metrics, Sample, latents
+from latent_digits.models.weights import load_model
+from latent_digits.project.params import NoiseParams, Params
+from latent_digits.study.noise import Noise, corrupted
+
+CLASSIFIERS = tuple(name for name in MODELS if name.startswith("classifier"))
+
+
+class Models(NamedTuple):
+    """The trained models and their descriptions, by the names of their files."""
+
+    networks: Mapping[str, Any]
+    about: Mapping[str, Row]
+
+
+def load_models(folder: Path, dataset: Dataset) -> Models:
+    """All models of the study, checked against the split of `dataset`."""
+    loaded = {name: load_model(folder / f"{name}.safetensors", dataset) for name in MODELS}
+    networks: dict[str, nn.Module] = {name: model for name, (model, _) in loaded.items()}
+    return Models(networks, {name: about for name, (_, about) in loaded.items()})
+
+
+def measured(
+    evaluation: Evaluation, models: Models, params: Params
+) -> Iterator[tuple[str, Measured]]:
+    """Each model's name and what is measured of it; PCA's too."""
+    network, about = models.networks, models.about
+    active = params.evaluate.active_unit_variance
+    yield "ae", evaluation.autoencoder(network["ae"])
+    yield "ae_2d", evaluation.autoencoder(network["ae_2d"])
+    yield "pca", evaluation.pca(about["ae"]["latent_dim"])
+    yield "denoiser", evaluation.denoiser(network["denoiser"], *denoisers_noises(params.noise))
+    yield "vae", evaluation.vae(network["vae"], active)
+    yield "vae_2d", evaluation.vae(network["vae_2d"], active)
+    for name in CLASSIFIERS:
+        yield name, evaluation.classifier(network[name], about[name]["trainable_parameters"])
+
+
+def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Measured]:
+    """All of `measured`, shown as it goes."""
+    found: dict[str, Measured] = {}
+    with Board("evaluate", unit="model") as board:
+        board.begin("metrics", len(MODELS) + 1)
+        for name, values in measured(evaluation, models, params):
+            found[name] = values
+            board.advance("metrics", len(found), len(MODELS) + 1, name)
+    return found
+
+
+def headlines(found: Mapping[str, Measured]) -> Metrics:
+    """The content of `metrics.json`."""
+    return {one.name: one.scale * float(np.mean(found[one.group][one.of_group])) for one in METRICS}
+
+
+def per_image(
+    evaluation: Evaluation, models: Models, params: Params, found: Mapping[str, Measured]
+) -> tuple[Arrays, Row]:
+    """The content of `per_image.safetensors`: arrays of a value a test image, and a description.
+
+    Errors are in the headline's unit, float16: three digits, and their mean five. Of a classifier
+    there is the digit that it took each image for, under the headline's name like the others. The
+    description says of every headline how it was measured, so that two that differ in this are
+    never compared.
+    """
+    arrays: Arrays = {"labels": evaluation.test.labels.numpy().astype(np.uint8)}
+    for one in METRICS:
+        values = found[one.group][one.of_group]
+        if one.group in CLASSIFIERS:
+            arrays[one.name] = evaluation.predicted(models.networks[one.group])
+        elif isinstance(values, np.ndarray):
+            arrays[one.name] = (one.scale * values).astype(np.float16)
+    return arrays, {"ways": {one.name: way(one, evaluation, params) for one in METRICS}}
+
+
+def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
+    """How a headline was measured, in facts of which none may differ in a comparison."""
+    sample = evaluation.test if metric.on == "test" else evaluation.val
+    facts: Row = {"way": metric.way, "on": metric.on, "images": digest_of_sample(sample)}
+    if metric.group == "denoiser":
+        harsh = metric.of_group.startswith("harsh")
+        levels = params.noise.harsh if harsh else params.noise.text
+        facts["noise"] = " ".join(f"{value:g}" for value in levels.model_dump().values())
+    if metric.drawn:
+        facts["seed"] = evaluation.seed
+    if metric.of_group == "active_units":
+        facts["variance"] = params.evaluate.active_unit_variance
+    return facts
+
+
+def digest_of_sample(sample: Sample) -> str:
+    return fingerprint(sample.images.numpy(), sample.labels.numpy())[:12]
+
+
+def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays:
+    """The content of `data/arrays.safetensors`, under names such as "ae.input"."""
+    network, val = models.networks, evaluation.val
+    text, _ = denoisers_noises(params.noise)
+    panel = Noise(**params.noise.panel.model_dump())
+    noisy = corrupted(val.images[:SHOWN], text, evaluation.seed_for("noise", "shown"))
+    steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
+    z = latents(network["ae"], val.images)
+    projected = kept_projections(z, perplexity, evaluation.seed_for("tsne"))
+    groups: dict[str, Arrays] = {
+        "architecture": layer_shapes(network["ae"]),
+        "ae": pairs(network["ae"], val.images[:SHOWN]) | projected,
+        "ae_2d": {"z": latents(network["ae_2d"], val.images)},
+        "noise": {"panel": noise_panel(val.images[0], panel, evaluation.seed_for("panel"))},
+        "denoiser": pairs(network["denoiser"], noisy),
+        "vae": pairs(network["vae"], val.images[:SHOWN])
+        | {"interpolation": interpolation(network["vae"], val, steps)},
+        "vae_2d": {"z": latents(network["vae_2d"], val.images)},
+        "classifier": {"confusion": evaluation.confusion(network["classifier"])},
+        "val": {"labels": val.labels.numpy()},
+    }
+    return {
+        f"{group}.{name}": array
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
+
+
+def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
+    """`projections`, from the last time if the latents are the same: t-SNE is most of the stage."""
+    with Store("evaluate") as store:
+        slot = store.slot("projections", z, perplexity, seed)
+        if found := slot.load():
+            return found[0]
+        say(f"evaluate arrays: the longest is the t-SNE of {len(z)} latents")
+        arrays = projections(z, perplexity, seed)
+        slot.save(arrays, {})
+        return arrays
+
+
+def denoisers_noises(params: NoiseParams) -> tuple[Noise, Noise]:
+    """The text's noise and the harsher one of the author's runs."""
+    return Noise(**params.text.model_dump()), Noise(**params.harsh.model_dump())

@@ -1,0 +1,160 @@
+"""Trainings, run by workers side by side, shown as they go, logged and stored."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from latent_digits.console import Board, UserError, losses, say
+from latent_digits.data.dataset import Dataset
+from latent_digits.data.resume_cache import Store
+from latent_digits.data.storage import Row, write_csv
+from latent_digits.models.weights import save_model
+from latent_digits.project.params import FabricParams
+from latent_digits.study.trainings import CollapsedError, Trained
+from latent_digits.tracking.stage_run import StageRun
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.digits import Digits
+from latent_digits.training.loop import DivergedError, best_row
+from latent_digits.training.ranks import DEFAULT, RankLostError, Spread, run_rank
+from latent_digits.training.resuming import Resuming
+from latent_digits.training.workers import Call, CallError, Workers, side_by_side, workers
+
+STARTS = 3  # of a training over several processes
+REMEDIES: dict[type, str] = {
+    DivergedError: "lower the learning rate",
+    CollapsedError: "raise the learning rate or patience if the validation loss was still falling, "
+    "else lower the learning rate or the dropout",
+}
+
+
+class Training(NamedTuple):
+    """A function of `latent_digits.study.trainings` and its arguments between data and report."""
+
+    function: Callable[..., Trained]
+    arguments: tuple[Any, ...]
+    epochs: int  # at most
+    about: Row  # what it takes to build the model again; see `latent_digits.models.weights`
+
+
+def run_trainings(
+    store: Store,
+    digits: Digits,
+    trainings: Mapping[str, Training],
+    fabric: FabricParams,
+    log: Callable[[Row, int], Any],
+) -> dict[str, Trained]:
+    """Each training's result by its name; trainings that were killed go on as `store` has them.
+
+    `log` gets each epoch's values under the training's name, and the epoch.
+
+    Side by side, a process each, or one after the other where `fabric` asks for several processes
+    a training. Raises UserError when one diverges or collapses each time.
+    """
+    stage, spread = store.stage, Spread(**fabric.model_dump())
+    count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
+    with store, workers(count) as crew, Board(stage) as board:
+        saved = {
+            name: Resuming(store.slot(name, one.function, one.arguments, spread))
+            for name, one in trainings.items()
+        }
+        for name, training in trainings.items():
+            before = saved[name].latest
+            board.begin(name, training.epochs, done=len(before.history) if before else 0)
+
+        def on_report(name: str, event: Checkpoint | str) -> None:
+            if isinstance(event, str):
+                say(f"{stage} {name}: {event}")
+            elif saved[name].save(event):
+                row = event.history[-1]
+                epoch = int(row["epoch"])
+                board.advance(name, epoch, trainings[name].epochs, losses(row))
+                log({name: without_epoch(row)}, epoch)
+
+        shared = crew.share(digits)
+
+        def call(name: str) -> Call:
+            one = trainings[name]
+            return one.function, shared, *one.arguments, saved[name].latest
+
+        calls = {name: partial(call, name) for name in trainings}
+        results: dict[str, Trained] = {}
+        try:
+            for name, trained in ended(crew, spread, calls, on_report):
+                results[name] = trained
+                best = best_row(trained.history)
+                board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
+        except CallError as failure:
+            remedy = REMEDIES.get(type(failure.__cause__))
+            if remedy is None:
+                raise
+            raise UserError(
+                f"{stage} {failure.name}: {failure.__cause__}; {remedy} in params.yaml (under tune "
+                "where the design comes from the search)."
+            ) from None
+        store.keep(*trainings)
+    return results
+
+
+def ended(
+    crew: Workers,
+    spread: Spread,
+    calls: Mapping[str, Callable[[], Call]],
+    on_report: Callable[[str, Any], Any],
+) -> Iterator[tuple[str, Trained]]:
+    """(name, result) of each call as it ends: all side by side, or each over several processes.
+
+    A call is asked for when it starts, so that it goes on from the latest checkpoint.
+    """
+    if spread.processes > 1:
+        for name, call in calls.items():
+            yield name, over_ranks(crew, spread, name, call, on_report)
+        return
+    # Without Fabric, where it would change nothing: its import takes seconds.
+    before = () if spread == DEFAULT else (run_rank, spread, 0, None, "")
+    yield from crew.run({name: (*before, *call()) for name, call in calls.items()}, on_report)
+
+
+def over_ranks(
+    crew: Workers,
+    spread: Spread,
+    name: str,
+    call: Callable[[], Call],
+    on_report: Callable[[str, Any], Any],
+) -> Trained:
+    """The result of a call that is started again when one of its processes is lost."""
+    for _ in range(STARTS):
+        try:
+            return crew.run_spread(name, spread, call(), on_report)
+        except RankLostError as loss:
+            say(f"{name}: lost one of {spread.processes} processes ({loss}).")
+    raise UserError(
+        f"{name} was given up: it lost a process in each of {STARTS} starts; what was finished is "
+        "kept."
+    )
+
+
+def save_trained(
+    results: Mapping[str, Trained],
+    trainings: Mapping[str, Training],
+    dataset: Dataset,
+    run: StageRun,
+) -> None:
+    """Store each training's weights and history under its name, and log them."""
+    for name, training in trainings.items():
+        trained = results[name]
+        weights, history = (
+            Path(f"data/models/{name}.safetensors"),
+            Path(f"reports/histories/{name}.csv"),
+        )
+        about = training.about | {
+            "trainable_parameters": trained.trainable_parameters,
+            "attempt": trained.attempt,
+        }
+        save_model(weights, trained.weights, about, dataset)
+        write_csv(history, list(trained.history[0]), trained.history)
+        run.files(weights, history)
+
+
+def without_epoch(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "epoch"}

@@ -1,0 +1,89 @@
+"""The noise of seeds: what `make replicas` has measured, and of which recipe.
+
+A recipe is all that a model's quality follows from but the seed: the code and parameters of the
+stages that train and measure, the split and the design. Seeds of one recipe are redraws.
+"""
+
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from latent_digits.console import UserError
+from latent_digits.data.storage import Row, read_json
+from latent_digits.project.provenance import Study, digest_of, locked
+
+FILE = Path("reports/replicas.json")
+DESIGN = "reports/design.json"
+STAGES = ("train_ae", "train_denoise", "train_vae", "finetune", "evaluate")
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern="^([0-9a-f]{7,64})?( with changes)?$")]
+
+
+class Replica(BaseModel):
+    """The study under one seed: its headlines by name, and all that was measured."""
+
+    metrics: dict[str, Finite]
+    details: dict[str, Finite] = {}
+
+
+class Replicas(BaseModel):
+    """The file's content: the study again, by seed, at a commit and of a recipe."""
+
+    commit: Name
+    recipe: str
+    rows: dict[int, Replica]
+
+    def values(self, name: str, without: object = None) -> list[float]:
+        """A headline's value for each seed that has it, but for the seed `without`."""
+        return [
+            row.metrics[name]
+            for seed, row in self.rows.items()
+            if seed != without and name in row.metrics
+        ]
+
+
+def read_replicas(path: Path) -> Replicas:
+    """Raises UserError where the file is missing or has another form."""
+    try:
+        return Replicas.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path} is not as `make replicas` writes it ({where}: {first['msg']}); delete it, and "
+            "`make replicas` makes it again."
+        ) from None
+
+
+def recipe_of(study: Study) -> str:
+    """A name for the recipe: equal where nothing but the seed differs. Needs no data."""
+    facts = {
+        stage: {
+            "cmd": study.stages[stage]["cmd"],
+            "code": {
+                path: study.sources.get(path)
+                for path in study.dependencies(stage)
+                if path not in study.makers
+            },
+            "params": {k: v for k, v in study.parameters(stage).items() if k != "seed"},
+        }
+        for stage in STAGES
+        if stage in study.stages
+    }
+    split = locked(study.lock.get("prepare", {}), "outs")
+    design = study.digests([DESIGN]) if (study.folder / DESIGN).exists() else None
+    return digest_of([facts, split, design])
+
+
+def summary(rows: list[dict[str, float]]) -> Row:
+    """Mean and sample standard deviation of every metric; of one value there is no deviation."""
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row[name] for row in rows if name in row]
+        deviation = stdev(values) if len(values) > 1 else None
+        found[name] = {"mean": fmean(values), "deviation": deviation}
+    return found

@@ -1,0 +1,308 @@
+"""The study's trainings: which model is fitted to what, as calls that a worker can run.
+
+Each returns the weights of the best validation epoch and the history. A training's seed names its
+stage and variant; initial weights, batches, dropout, noise and sampling follow from it. Given a
+checkpoint that it has reported, a training goes on after it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latent_digits.data.storage import Arrays
+from latent_digits.models.initialization import initialised
+from latent_digits.models.networks import (
+    Autoencoder,
+    Classifier,
+    Encoder,
+    Head,
+    VariationalAutoencoder,
+    parameter_count,
+)
+from latent_digits.models.objectives import (
+    Objective,
+    classification,
+    measure,
+    negative_elbo,
+    reconstruction,
+)
+from latent_digits.models.weights import arrays_of
+from latent_digits.seeds import seed_for
+from latent_digits.study.noise import Noise, corrupted
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.dead_units import dead_shares, live_neurons, severed
+from latent_digits.training.digits import (
+    Digits,
+    brightness,
+    constant_cross_entropy,
+    constant_mse,
+    images_of,
+    labels_of,
+)
+from latent_digits.training.loop import Pairs, Recipe, Row, best_row, fit
+
+Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
+VAE_WARMUP = 1000  # steps
+ATTEMPTS = 5
+TOLD = 0.4  # of a layer's units: up to a third die in a good training
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model's weights by name, its history, and how many parameters were trained.
+
+    `attempt` is 1 unless the training collapsed before; see `trained`.
+    """
+
+    weights: Arrays
+    history: list[Row]
+    trainable_parameters: int
+    attempt: int
+
+
+def train_autoencoder(
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """An autoencoder that reconstructs clean images."""
+    train, val = images_of(digits)
+    pairs = Pairs(train, train), Pairs(val, val)
+    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits))
+    build = partial(Autoencoder, latent_dim, dropout)
+    return trained(build, task, recipe, seed, checkpoint, report)
+
+
+def train_denoiser(
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    recipe: Recipe,
+    noise: Noise,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """An autoencoder from noisy to clean images: new noise every epoch, one draw for validation."""
+    train, val = images_of(digits)
+    noisy_val = corrupted(val, noise, seed_for(seed, "val-noise"))
+    pairs = Pairs(train, train), Pairs(noisy_val, val)
+    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits), noise)
+    build = partial(Autoencoder, latent_dim, dropout)
+    return trained(build, task, recipe, seed, checkpoint, report)
+
+
+def train_vae(
+    digits: Digits,
+    latent_dim: int,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """A variational autoencoder, with a long warm-up.
+
+    While the decoder knows nothing yet, a latent costs KL and is worth little. At Z = 2 and the
+    report's learning rate two of eleven trainings lost one for good, a third both for three epochs;
+    with a warm-up of 1,000 steps none of five did (other seeds than the study's).
+    """
+    recipe = replace(recipe, warmup=VAE_WARMUP)
+    train, val = images_of(digits)
+    pixels = digits.val_images[0].size
+    constant_loss = constant_mse(digits) * pixels  # and no KL
+    pairs = Pairs(train, train), Pairs(val, val)
+    task = Task(negative_elbo, *pairs, constant_loss, brightness(digits))
+    build = partial(VariationalAutoencoder, latent_dim)
+    return trained(build, task, recipe, seed, checkpoint, report)
+
+
+def train_head(
+    digits: Digits,
+    latent_dim: int,
+    encoder_weights: Arrays | None,
+    hidden: int,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """A head on a frozen encoder: the one given, or without weights an untrained one.
+
+    The encoder stays in eval mode, so what it says of an image never changes: computed once. The
+    head is trained on standardized latents, and returned for latents as they come.
+    """
+    encoder = initialised(
+        seed_for(seed, "encoder"), partial(Encoder, latent_dim, 0.0), brightness(digits)
+    )
+    if encoder_weights is not None:
+        encoder.load_state_dict({k: torch.from_numpy(v) for k, v in encoder_weights.items()})
+    encoder.requires_grad_(False).eval()
+    train_images, val_images = images_of(digits)
+    train_labels, val_labels = labels_of(digits)
+    encoder.to(train_images.device)
+    latents = features(encoder, train_images)
+    mean, deviation = latents.mean(0), latents.std(0)
+    # A latent that hardly changes: scaled up, and back down in the head, it would be all rounding.
+    deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
+    train = Pairs((latents - mean) / deviation, train_labels)
+    val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
+    task = Task(classification, train, val, constant_cross_entropy(digits), brightness(digits))
+    head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, checkpoint, report)
+    raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
+    weights = {f"head.{name}": value for name, value in raw_head.items()}
+    weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
+    return replace(head, weights=weights)
+
+
+def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:
+    """A head for standardized latents as one for raw latents: its first layer takes in both."""
+    weight = head["layers.0.weight"] / deviation
+    return head | {
+        "layers.0.weight": weight,
+        "layers.0.bias": head["layers.0.bias"] - weight @ mean,
+    }
+
+
+def train_end_to_end(
+    digits: Digits,
+    latent_dim: int,
+    dropout: float,
+    hidden: int,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """The same classifier with nothing frozen, from random weights."""
+    train, val = images_of(digits)
+    train_labels, val_labels = labels_of(digits)
+    pairs = Pairs(train, train_labels), Pairs(val, val_labels)
+    task = Task(classification, *pairs, constant_cross_entropy(digits), brightness(digits))
+
+    def build() -> Classifier:
+        return Classifier(Encoder(latent_dim, dropout), Head(latent_dim, hidden))
+
+    return trained(build, task, recipe, seed, checkpoint, report)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is to learn, from which pairs, and what it must beat to have learned anything.
+
+    `constant_loss` is the validation loss of the best prediction that ignores its input;
+    `brightness` is what images that a model makes begin with.
+    """
+
+    objective: Objective
+    train: Pairs
+    val: Pairs
+    constant_loss: float
+    brightness: float
+    corrupt: Noise | None = None
+
+
+class CollapsedError(Exception):
+    """A model that is no better than a constant answer, from whatever initial weights."""
+
+
+def trained(
+    build: Callable[[], nn.Module],
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Report,
+) -> Trained:
+    """The result of `fit`, in a form that can be sent and stored.
+
+    A large learning rate can kill most units in the first steps, less often with a warm-up; the
+    model then answers the same to every input. A training that had its chance and is no better than
+    a constant answer is started again from other weights, and the result says how often. Raises
+    CollapsedError after ATTEMPTS of them. One whose epochs were too few for a chance is told.
+    """
+    for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
+        attempt_seed = seed_for(seed, "attempt", attempt)
+        model = initialised(attempt_seed, build, task.brightness)
+        history = fit(
+            model,
+            task.objective,
+            task.train,
+            task.val,
+            recipe,
+            attempt_seed,
+            task.corrupt,
+            stop=partial(collapsed, task=task, recipe=recipe),
+            checkpoint=checkpoint if checkpoint and checkpoint.attempt == attempt else None,
+            on_epoch=partial(report_attempt, report, attempt),
+        )
+        losses = (
+            f"validation loss {best_row(history)['val_loss']:.4g}, a constant answer has "
+            f"{task.constant_loss:.4g}"
+        ) + (", and a layer has no live unit" if severed(best_row(history)) else "")
+        if collapsed(history, task, recipe):
+            report(f"collapsed in attempt {attempt} of {ATTEMPTS}: {losses}")
+            continue
+        for told in remarks(model, best_row(history)):
+            report(told)
+        if worthless(history, task):
+            warm = recipe.warm_epoch(len(task.train.inputs))
+            report(
+                f"too short to tell whether it learns: {losses}, after epoch {len(history)} with a "
+                f"learning rate that rises until epoch {warm}; raise epochs or lower batch_size in "
+                "params.yaml."
+            )
+        return Trained(arrays_of(model), history, parameter_count(model), attempt)
+    raise CollapsedError(
+        f"no better than a constant answer after {ATTEMPTS} attempts, learning rate {recipe.lr}"
+    )
+
+
+def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None:
+    report(replace(checkpoint, attempt=attempt))
+
+
+def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
+    """Whether a model had its chance, and answers the same to every input all the same.
+
+    Its chance is as many epochs after the warm-up as its patience.
+    """
+    since = len(history) - recipe.warm_epoch(len(task.train.inputs))
+    return since >= recipe.patience and worthless(history, task)
+
+
+def remarks(model: nn.Module, row: Row) -> Iterator[str]:
+    """What is to be said of the units that are dead in the epoch whose weights are kept."""
+    lost = {layer: share for layer, share in dead_shares(row).items() if share > TOLD}
+    if lost:
+        shares = ", ".join(f"{100 * share:.0f} % of {layer}" for layer, share in lost.items())
+        yield (
+            f"many dead units, which answer to no validation image: {shares}; a lower learning "
+            "rate loses fewer"
+        )
+    if isinstance(model, Autoencoder):
+        live, latents = live_neurons(model, row), model.latent_dim
+        if live < latents:
+            yield (
+                f"the bottleneck is lost: {live} live units carry {latents} latents, which then "
+                "depend on each other; lower the learning rate or latent_dim"
+            )
+
+
+def worthless(history: list[Row], task: Task) -> bool:
+    """Whether no epoch was better than a constant answer, or the best one has a dead layer."""
+    best = best_row(history)
+    return best["val_loss"] >= task.constant_loss or severed(best)
+
+
+def features(encoder: nn.Module, images: Tensor) -> Tensor:
+    """The encoder's latents of all images, [N, Z]."""
+    return measure(encoder, lambda model, x, _: {"z": model(x)}, images, images, seed=0)["z"]

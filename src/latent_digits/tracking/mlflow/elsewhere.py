@@ -1,0 +1,139 @@
+"""What ran elsewhere, from the files that it left here.
+
+In a fresh clone DVC skips what is done, `tune` above all, and this MLflow has no run of it. What
+such a run would have said lies in files: parameters and digests in `dvc.lock`, metrics an epoch in
+histories, trials in their table, and the models where they are here.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+
+from latent_digits.console import UserError
+from latent_digits.data.storage import read_csv, read_json
+from latent_digits.project.provenance import Digests, Study, digest, digest_of, flatten, git, locked
+from latent_digits.tracking.addresses import journals
+from latent_digits.tracking.mlflow.note import ELSEWHERE
+from latent_digits.tracking.records import (
+    EVALUATION,
+    HISTORIES,
+    METRICS,
+    SPLIT,
+    VALIDATION,
+    dataset,
+    detail,
+    found_design,
+    model_entry,
+    numbers,
+    study_entry,
+)
+from latent_digits.tracking.stage_run import MODELS, TRIALS
+from latent_digits.tracking.upload_queue import Journal, draft_journal
+
+Values = dict[str, float]
+PACKAGE = Path(__file__).parents[2]
+
+
+def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> Journal | None:
+    """A journal of what `stage` left here, unless its `run` has all of it.
+
+    Nothing for a stage that ran here. What was logged from its files once is logged again, into the
+    same run, when more of them are here.
+    """
+    if run and run.data.tags.get("made") != ELSEWHERE:
+        return None
+    dependencies = locked(study.lock[stage], "deps")
+    here = present(study.folder, outputs | dependencies)
+    files = digest_of(sorted(here & (outputs.keys() | {VALIDATION})))
+    if run and run.data.tags["files"] == files:
+        return None
+    commit, made = commit_of(study, stage)
+    when = run.info.start_time if run else made
+    journal = draft_journal(journals(), stage)
+    journal.add("study", **study_entry(study))
+    journal.add(
+        "elsewhere",
+        time=when,
+        stage=stage,
+        outputs=outputs,
+        read=dependencies,
+        params=dict(flatten(study.parameters(stage)))
+        | found_design(study, {path: md5 for path, md5 in dependencies.items() if path in here}),
+        datasets=[
+            dataset(study.folder / path, path, md5)
+            for path, md5 in dependencies.items()
+            if path.startswith(SPLIT) and path in here
+        ],
+        tags={"files": files, "mlflow.source.name": study.stages[stage]["cmd"]}
+        | {"mlflow.source.git.commit": commit},
+    )
+    for name in sorted(here & outputs.keys()):
+        add_file(journal, Path(name), dependencies, here, when)
+    journal.publish()
+    return journal
+
+
+def present(folder: Path, digests: Digests) -> set[str]:
+    """The paths that are here with these digests."""
+    return {
+        path
+        for path, md5 in digests.items()
+        if (folder / path).exists() and digest(folder / path) == md5
+    }
+
+
+def commit_of(study: Study, stage: str) -> tuple[str, int]:
+    """The commit that brought the stage's outputs, and when, in ms; without git nothing and now.
+
+    A stage is a millisecond after the one before it, so that they sort as they ran.
+    """
+    place = list(study.stages).index(stage)
+    with suppress(UserError):
+        for paths in (study.outputs(stage), ["dvc.lock"]):  # some outputs are not in git
+            if found := git(study.folder, "log", "-1", "--format=%H %ct", "--", *paths).split():
+                return found[0], int(found[1]) * 1000 + place
+    return "", time.time_ns() // 1_000_000 + place
+
+
+def add_file(
+    journal: Journal, path: Path, dependencies: Digests, here: set[str], when: int
+) -> None:
+    """The entries about one output. A model needs its history, and images to be tried on."""
+    if rows := list(history_of(path)):
+        journal.add("history", time=when, rows=rows)
+    if path.parent == MODELS:
+        if {VALIDATION, f"{HISTORIES / path.stem}.csv"} <= here:
+            code = journal.keep(PACKAGE)
+            entry = model_entry(path, dependencies)
+            journal.add("model", time=when, file=journal.keep(path), code=code, **entry)
+    elif path.parts[0] == "reports":
+        name = journal.keep(path)
+        journal.add("files", time=when, names=[name])
+        if path == TRIALS:
+            journal.add("trials", time=when, file=name)
+
+
+def history_of(path: Path) -> Iterator[tuple[int, Values]]:
+    """(step, metrics) under the names that the stage's own run gives them."""
+    if path.parent == HISTORIES:
+        for row in read_csv(path):
+            values = {f"{path.stem}.{name}": value for name, value in row.items()}
+            yield int(values.pop(f"{path.stem}.epoch")), known(values)
+    elif path == TRIALS:
+        for row in read_csv(path):
+            if values := known({"trial.val_mse": row["val_mse"]}):
+                yield int(row["trial"]), values
+    elif f"{path}".startswith(SPLIT):
+        yield 0, {f"images.{path.stem}": dataset(path, "", "")["images"]}
+    elif f"{path}" == METRICS:
+        yield 0, numbers(read_json(path))
+    elif f"{path}" == EVALUATION:
+        yield 0, detail(read_json(path))
+
+
+def known(values: dict[str, Any]) -> Values:
+    return {name: value for name, value in values.items() if value is not None}

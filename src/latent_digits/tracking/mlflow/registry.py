@@ -1,0 +1,135 @@
+"""Trained models in MLflow's registry: a version for each set of weights, the best a champion."""
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Schema, TensorSpec
+from mlflow.utils import mlflow_tags
+
+PREFIX = "latent-digits-"
+CHAMPION = "champion"
+DESCRIPTIONS = {
+    "ae": "The autoencoder of the design that the search found: an image in, its "
+    "reconstruction out.",
+    "ae_2d": "An autoencoder at Z = 2, whose latent space can be drawn: an image in, its "
+    "reconstruction out.",
+    "denoiser": "The autoencoder's network, trained from noisy to clean: a noisy image in, a clean "
+    "one out.",
+    "vae": "The variational autoencoder at the Z that the search found: an image in, the "
+    "reconstruction of its mean out.",
+    "vae_2d": "The variational autoencoder at Z = 2, whose latent space can be drawn: an image in, "
+    "the reconstruction of its mean out.",
+    "classifier": "A small head on the autoencoder's frozen encoder: an image in, the ten digits' "
+    "logits out.",
+    "classifier_random_encoder": "A control: the classifier's head on an encoder that was not "
+    "trained. It does not compete.",
+    "classifier_end_to_end": "A control: encoder and head trained together, without pretraining. "
+    "It does not compete.",
+}
+CONTROLS = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
+LIBRARIES = ("mlflow", "numpy", "pydantic", "rich", "safetensors", "torch")  # that a model needs
+
+
+def register(
+    client: MlflowClient, run_id: str, weights: Path, code: Path, facts: Mapping[str, Any]
+) -> None:
+    """Make the weights a version of the model `facts["name"]`, unless one has these bytes.
+
+    The version becomes champion when its validation loss is the least on its validation set; a
+    control never does.
+    """
+    name = f"{PREFIX}{facts['name']}"
+    found = client.search_model_versions(f"name = '{name}' and tags.weights = '{facts['md5']}'")
+    found = found or [new_version(client, run_id, weights, code, name, facts)]
+    if facts["name"] not in CONTROLS and is_better(found[0], champion_of(client, name)):
+        client.set_registered_model_alias(name, CHAMPION, found[0].version)
+
+
+def new_version(
+    client: MlflowClient,
+    run_id: str,
+    weights: Path,
+    code: Path,
+    name: str,
+    facts: Mapping[str, Any],
+) -> ModelVersion:
+    """Store a model that needs no pickle: weights as safetensors, and the package at `code`."""
+    experiment = client.get_run(run_id).info.experiment_id
+    begun = client.create_logged_model(experiment, facts["name"], source_run_id=run_id)
+    logged = Model.log(
+        artifact_path=None,
+        model_id=begun.model_id,
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        python_model=str(code / "tracking/mlflow/served.py"),
+        code_paths=[str(code)],
+        artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
+        signature=signature(facts["outputs"]),
+        input_example=np.array(facts["example"], dtype=np.uint8),
+        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
+    )
+    tags = {
+        "weights": facts["md5"],
+        "validation_set": facts["validation_set"],
+        "val_loss": repr(facts["val_loss"]),
+    }
+    text = DESCRIPTIONS.get(facts["name"])
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    client.update_registered_model(name, text)
+    made = client.create_model_version(
+        name, logged.model_uri, run_id, tags, description=text, model_id=logged.model_id
+    )
+    link = json.dumps([{"name": name, "version": made.version}])
+    client.set_logged_model_tags(logged.model_id, {mlflow_tags.MLFLOW_MODEL_VERSIONS: link})
+    return made
+
+
+def versions_of(client: MlflowClient, outputs: Mapping[str, str]) -> list[ModelVersion]:
+    """The models whose weights are among `outputs`, digests by path: whoever registered them."""
+    return [
+        one
+        for path, md5 in outputs.items()
+        if path.endswith(".safetensors")
+        for one in client.search_model_versions(f"tags.weights = '{md5}'")
+    ]
+
+
+def tag_test_metrics(
+    client: MlflowClient, versions: Iterable[ModelVersion], groups: Mapping[str, Any]
+) -> None:
+    """Tag each model with the test metrics under its name in `groups`, but for intervals."""
+    for one in versions:
+        group = groups.get(one.name.removeprefix(PREFIX))
+        for name, value in group.items() if isinstance(group, Mapping) else ():
+            if name.startswith("test_") and not name.endswith(("_low", "_high")):
+                client.set_model_version_tag(one.name, one.version, name, repr(value))
+
+
+def signature(outputs: list[int]) -> ModelSignature:
+    """Any number of stored images in; an array of `outputs` for each of them out."""
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 28, 28))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *outputs))]),
+    )
+
+
+def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
+    found = client.get_registered_model(name).aliases.get(CHAMPION)
+    return client.get_model_version(name, found) if found else None
+
+
+def is_better(new: ModelVersion, champion: ModelVersion | None) -> bool:
+    """Whether the validation loss is less; on different validation sets nothing can be said."""
+    if champion is None:
+        return True
+    comparable = new.tags["validation_set"] == champion.tags["validation_set"]
+    return comparable and float(new.tags["val_loss"]) < float(champion.tags["val_loss"])

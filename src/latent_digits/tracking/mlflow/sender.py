@@ -1,0 +1,328 @@
+"""The upload queue into MLflow: in order and once, whenever its server answers.
+
+A state of the study is a run; the stages that ran in it are its children; the trials of a search
+have an experiment of their own. Runs are found by keys chosen on this side, and every other entry
+may be written twice without a trace: so sending can stop anywhere and be taken up again.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.utils import mlflow_tags
+
+from latent_digits.console import say
+from latent_digits.data.storage import read_json
+from latent_digits.project.provenance import Digests, digest_of, flatten
+from latent_digits.tracking.addresses import data_base, journals, one_line, only_one
+from latent_digits.tracking.mlflow.digests import digests_of, log_digests
+from latent_digits.tracking.mlflow.naming import state_name
+from latent_digits.tracking.mlflow.note import ELSEWHERE, description
+from latent_digits.tracking.mlflow.page import page
+from latent_digits.tracking.mlflow.registry import register, tag_test_metrics, versions_of
+from latent_digits.tracking.mlflow.seed_runs import Seeds
+from latent_digits.tracking.mlflow.server import artifacts_of, connect
+from latent_digits.tracking.mlflow.trials import Trials
+from latent_digits.tracking.mlflow.view import save_view
+from latent_digits.tracking.records import detail, killed_entry, numbers
+from latent_digits.tracking.upload_queue import Entry, Journal, left_behind
+
+EXPERIMENT = "latent-digits"
+TRIALS = f"{EXPERIMENT} trials"
+SEEDS = f"{EXPERIMENT} seeds"
+OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for LLMs
+# A server's verdict on one entry; everything else that goes wrong may be mended by waiting.
+REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}
+CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
+
+
+class Sender:
+    """A connection to the tracking server. Raises what MLflow raises when there is none."""
+
+    def __init__(self) -> None:
+        with only_one("set-up"):  # two processes must not set up one data base
+            self.client = connect()
+            self.experiment = self.experiment_named(EXPERIMENT)
+            self.trials = self.experiment_named(TRIALS)
+
+    def experiment_named(self, name: str) -> str:
+        """The id of an experiment; artifacts of a local data base lie beside it."""
+        if found := self.client.get_experiment_by_name(name):
+            return found.experiment_id
+        file = data_base()
+        location = artifacts_of(file).as_uri() if file else None
+        return self.client.create_experiment(name, location, OPENS_AS_TABLE)
+
+    def seeds(self) -> Seeds:
+        """Where the study under further seeds is logged; not there before there is one."""
+        with only_one("set-up"):
+            return Seeds(self.client, self.experiment_named(SEEDS))
+
+    def send_left_behind(self) -> None:
+        """Send what earlier processes could not, in their order. One that died is KILLED."""
+        for journal in left_behind(journals()):
+            try:
+                stage = journal.first("stage")
+                if stage and not journal.first("end"):
+                    journal.add("end", **killed_entry(stage["stage"]))
+                self.send(journal)
+                journal.remove()
+            finally:
+                journal.close()
+
+    def send(self, journal: Journal) -> None:
+        """Send all entries that were not sent yet."""
+        for entry in journal.unsent():
+            try:
+                getattr(self, f"send_{entry['kind']}")(journal, entry)
+            except MlflowException as error:
+                if error.error_code not in REFUSED or entry["kind"] in ("study", "stage"):
+                    raise
+                say(f"mlflow: refused {entry['kind']} of {journal.folder.name}: {one_line(error)}")
+            journal.sent()
+
+    # One method for each kind of entry.
+
+    def send_study(self, journal: Journal, entry: Entry) -> None:
+        """The run of a state of the study, made by whichever process comes first."""
+        run = self.find(self.experiment, study=entry["state"]) or self.client.create_run(
+            self.experiment, entry["time"], entry["tags"], self.name_of(entry)
+        )
+        journal.ids["study"] = journal.ids["run"] = run.info.run_id
+        self.log_params(run.info.run_id, entry["params"])
+        log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
+
+    def name_of(self, entry: Entry) -> str:
+        """A new state's name, by what is other than in the state that was logged before it."""
+        before = next(iter(self.states(1)), None)
+        tags = entry["tags"]
+        return state_name(
+            tags[mlflow_tags.MLFLOW_GIT_COMMIT],
+            tags["git.dirty"] == "true",
+            entry["params"],
+            read_of(entry),
+            before.data.params if before else {},
+            digests_of(self.client, before)["read"] if before else {},
+        )
+
+    def send_stage(self, journal: Journal, entry: Entry) -> None:
+        """The run of one stage, under that of the study, which is running now as well."""
+        key, study = journal.folder.name, journal.ids["study"]
+        tags = entry["tags"] | {"upload": key, mlflow_tags.MLFLOW_PARENT_RUN_ID: study}
+        run = self.find(self.experiment, upload=key) or self.client.create_run(
+            self.experiment, entry["time"], tags, entry["stage"]
+        )
+        journal.ids["run"] = run.info.run_id
+        self.client.update_run(study, "RUNNING")
+        self.log_params(run.info.run_id, entry["params"])
+        self.log_datasets(run.info.run_id, entry["datasets"])
+        log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
+
+    def send_elsewhere(self, journal: Journal, entry: Entry) -> None:
+        """The run of a stage that ran elsewhere, as it ended; what it made follows."""
+        stage, study = entry["stage"], journal.ids["study"]
+        outputs = digest_of(entry["outputs"])
+        own = {"stage": stage, "outputs": outputs, "made": ELSEWHERE}
+        run = self.find(self.experiment, **own) or self.client.create_run(
+            self.experiment,
+            entry["time"],
+            own | entry["tags"] | {mlflow_tags.MLFLOW_PARENT_RUN_ID: study},
+            stage,
+        )
+        journal.ids["run"] = run_id = run.info.run_id
+        self.log_params(run_id, entry["params"])
+        self.log_datasets(run_id, entry["datasets"])
+        self.log_tags(run_id, entry["tags"] | out_tags(entry["outputs"]))
+        log_digests(self.client, run_id, {"read": entry["read"], "wrote": entry["outputs"]})
+        self.client.set_terminated(run_id, "FINISHED", entry["time"])
+
+    def send_metrics(self, journal: Journal, entry: Entry) -> None:
+        self.log_metrics(journal.ids["run"], entry["values"], entry["time"], entry["step"])
+
+    def send_history(self, journal: Journal, entry: Entry) -> None:
+        """Metrics of many steps at once."""
+        points = (
+            Metric(name, float(value), entry["time"], step)
+            for step, values in entry["rows"]
+            for name, value in values.items()
+        )
+        for batch in batches(points, 1000):  # as many as a request may hold
+            self.client.log_batch(journal.ids["run"], metrics=batch)
+
+    def send_files(self, journal: Journal, entry: Entry) -> None:
+        for path in map(journal.kept, entry["names"]):
+            if path.is_dir():
+                self.client.log_artifacts(journal.ids["run"], str(path), path.name)
+            else:
+                self.client.log_artifact(journal.ids["run"], str(path))
+
+    def send_model(self, journal: Journal, entry: Entry) -> None:
+        weights, code = journal.kept(entry["file"]), journal.kept(entry["code"])
+        register(self.client, journal.ids["run"], weights, code, entry)
+
+    def send_trial(self, journal: Journal, entry: Entry) -> None:
+        self.trials_of(journal).log(entry["row"], entry["time"])
+
+    def send_trials(self, journal: Journal, entry: Entry) -> None:
+        """A run for each row of the search's table."""
+        trials = self.trials_of(journal)
+        with journal.kept(entry["file"]).open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                trials.log(row, entry["time"])
+
+    def trials_of(self, journal: Journal) -> Trials:
+        study = journal.first("study")["state"]
+        return Trials(self.client, self.trials, study, journal.ids["run"])
+
+    def send_end(self, journal: Journal, entry: Entry) -> None:
+        """How a stage ended and with it, for now, the study; then what the study holds."""
+        run, study = journal.ids["run"], journal.ids["study"]
+        tags = out_tags(entry["outputs"])
+        if entry["outputs"]:
+            tags["outputs"] = digest_of(entry["outputs"])
+        if entry["error"]:
+            tags["error"] = entry["error"]
+        self.log_tags(run, tags)
+        if run != study:
+            kinds = {"read": read_of(journal.first("stage")), "wrote": entry["outputs"]}
+            log_digests(self.client, run, kinds)
+        for one in {run, study}:
+            if self.client.get_run(one).info.status != entry["status"]:
+                self.client.set_terminated(one, entry["status"], entry["time"])
+        self.link(journal, entry)
+
+    def link(self, journal: Journal, entry: Entry) -> None:
+        """Tell the study which run made each stage's outputs, and give it the results.
+
+        What DVC skipped, or restored, ran in another state.
+        """
+        study = self.client.get_run(journal.ids["study"])
+        makers = {stage: self.maker_of(stage, outputs) for stage, outputs in entry["made"].items()}
+        if entry["stage"] and entry["status"] != "FINISHED":
+            makers[entry["stage"]] = self.client.get_run(journal.ids["run"])
+        models = {
+            stage: versions_of(self.client, outputs) for stage, outputs in entry["made"].items()
+        }
+        versions = [version for found in models.values() for version in found]
+        links = {f"stage.{stage}": run.info.run_id if run else "" for stage, run in makers.items()}
+        new = links | {
+            "made": digest_of(entry["made"]),
+            "models": ", ".join(f"{one.name}/{one.version}" for one in versions),
+        }
+        if new.items() <= study.data.tags.items():
+            return
+        results = {Path(name).name: journal.kept(name) for name in entry["results"]}
+        self.log_results(study, results, versions)
+        self.log_models(study, versions)
+        inputs = [run.inputs for run in makers.values() if run and run.inputs]
+        datasets = [dataset for one in inputs for dataset in one.dataset_inputs]
+        self.client.log_inputs(study.info.run_id, datasets)
+        stages = journal.first("study")["stages"]
+        for stage in stages:
+            if stage not in makers and (known := study.data.tags.get(f"stage.{stage}")):
+                makers[stage] = self.client.get_run(known)
+        now = self.client.get_run(study.info.run_id)
+        note = description(now, stages, makers, models)
+        self.log_tags(study.info.run_id, new | {mlflow_tags.MLFLOW_RUN_NOTE: note})
+        save_view(self.client, self.experiment, self.states())
+
+    def log_results(
+        self, study: Run, results: Mapping[str, Path], versions: Iterable[ModelVersion]
+    ) -> None:
+        """The final metrics, and the report as a page; sent again, they are the same points."""
+        run_id, time = study.info.run_id, study.info.start_time
+        found = {name: read_json(path) for name, path in results.items() if path.suffix == ".json"}
+        values = numbers(found.get("metrics.json", {})) | detail(found.get("evaluation.json", {}))
+        if values:
+            self.log_metrics(run_id, values, time, 0)
+        for name in found:
+            self.client.log_artifact(run_id, str(results[name]))
+        for groups in found.values():  # numbers of a model stand under its name, in either file
+            tag_test_metrics(self.client, versions, groups)
+        if report := results.get("report.md"):
+            self.client.log_text(run_id, page(report), "report.html")
+
+    def log_models(self, study: Run, versions: Iterable[ModelVersion]) -> None:
+        """The models of the study's stages are its own as well."""
+        known = {one.model_id for one in study.outputs.model_outputs} if study.outputs else set()
+        # A version's own `model_id` does not come back from a data base (MLflow 3.17).
+        new = {f"{one.source}".removeprefix("models:/") for one in versions} - known
+        models = [LoggedModelOutput(model_id, step=0) for model_id in sorted(new)]
+        self.client.log_outputs(study.info.run_id, models)
+
+    # What they are made of.
+
+    def find(self, experiment: str, **tags: str) -> Run | None:
+        """The latest run that has all `tags`."""
+        query = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+        found = self.client.search_runs([experiment], query, max_results=1)
+        return found[0] if found else None
+
+    def states(self, most: int = 100) -> list[Run]:
+        """The runs of the latest states of the study, the latest first."""
+        return list(
+            self.client.search_runs([self.experiment], "tags.study != ''", max_results=most)
+        )
+
+    def maker_of(self, stage: str, outputs: Digests) -> Run | None:
+        """The latest run of `stage` that wrote just these outputs."""
+        return self.find(self.experiment, stage=stage, outputs=digest_of(outputs))
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        flat = (Param(name, str(value)) for name, value in flatten(params))
+        for batch in batches(flat, 100):  # as many as a request may hold
+            self.client.log_batch(run_id, params=batch)
+
+    def log_metrics(self, run_id: str, values: Mapping[str, float], time: int, step: int) -> None:
+        flat = [Metric(name, float(value), time, step) for name, value in values.items()]
+        self.client.log_batch(run_id, metrics=flat)
+
+    def log_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self.client.log_batch(run_id, tags=[RunTag(k, v[:8000]) for k, v in tags.items()])
+
+    def log_datasets(self, run_id: str, datasets: Iterable[Mapping[str, Any]]) -> None:
+        inputs = [
+            DatasetInput(
+                Dataset(
+                    name=f"mnist-{one['name']}",
+                    digest=one["md5"],
+                    source_type="local",
+                    source=json.dumps({"uri": one["path"]}),
+                    profile=json.dumps({"num_rows": one["images"]}),
+                ),
+                [InputTag(mlflow_tags.MLFLOW_DATASET_CONTEXT, CONTEXTS[one["name"]])],
+            )
+            for one in datasets
+        ]
+        self.client.log_inputs(run_id, inputs)
+
+
+def out_tags(outputs: Digests) -> dict[str, str]:
+    """By which a file's run is found."""
+    return {f"out.{path}": md5 for path, md5 in outputs.items()}
+
+
+def read_of(entry: Entry) -> Digests:
+    """What a study or a stage read; an entry that an earlier version left in the queue lacks it."""
+    return entry.get("read", {})
+
+
+def batches(values: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    rest = iter(values)
+    while batch := list(islice(rest, most)):
+        yield batch

@@ -1,0 +1,65 @@
+"""The trials of a search as runs of an experiment of their own, each as it ends.
+
+A trial is known by its search and its number. One of a search that was killed, in the same state of
+the study, is the same trial, and belongs to the search that went on from there.
+"""
+
+from dataclasses import fields
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from latent_digits.data.storage import Row
+from latent_digits.training.hyperparameters import Design
+
+# A search's trials, as MLflow says that they ended; the tag `state` has the exact word.
+STATUS = {"complete": "FINISHED", "collapsed": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Trials:
+    """Where one search's trials are logged."""
+
+    def __init__(self, client: MlflowClient, experiment: str, study: str, search: str):
+        self.client, self.experiment = client, experiment
+        self.tags = {"study": study, "search": search}
+
+    def log(self, row: Row, time: int) -> None:
+        """A row of the search's table, or at first a part of it: values an epoch, state, design.
+
+        What a trial's run has already stays as it is, so that no value is there at two times.
+        """
+        name = f"{row['trial']}"
+        begun = time + int(name)  # so that trials that are logged together sort by their numbers
+        run = self.known(name) or self.client.create_run(
+            self.experiment, begun, self.tags | {"trial": name}, f"trial {name}"
+        )
+        run_id = run.info.run_id
+        names = [one.name for one in fields(Design) if one.name in row]
+        design = [Param(one, f"{row[one]}") for one in names if one not in run.data.params]
+        if run.info.status != "RUNNING":
+            if design:
+                self.client.log_batch(run_id, params=design)
+            return
+        values = [
+            Metric("val_mse", float(row[f"val_mse_{epoch}"]), time, epoch)
+            for epoch in range(1, int(row["epochs"]) + 1)
+        ]
+        if row.get("live_units") not in (None, ""):  # a table of an earlier version lacks it
+            values.append(Metric("live_units", float(row["live_units"]), time, 0))
+        self.client.log_batch(run_id, values, design, [RunTag("state", row["state"])])
+        self.client.set_terminated(run_id, STATUS[row["state"]], time)
+
+    def known(self, name: str) -> Run | None:
+        """The trial's run, taken over from a search that did not come to its end."""
+        if found := self.find("search", name):
+            return found
+        before = self.find("study", name)
+        if not before or self.client.get_run(before.data.tags["search"]).info.status == "FINISHED":
+            return None
+        self.client.set_tag(before.info.run_id, "search", self.tags["search"])
+        return before
+
+    def find(self, tag: str, name: str) -> Run | None:
+        query = f"tags.{tag} = '{self.tags[tag]}' and tags.trial = '{name}'"
+        found = self.client.search_runs([self.experiment], query, max_results=1)
+        return found[0] if found else None

@@ -1,0 +1,49 @@
+"""How MLflow's pages show this study: the columns of its table, and the addresses that open it.
+
+MLflow 3 opens on pages for language models, and its table shows no metric before a person has
+chosen it. A shared view is what its button *Share* makes: a tag of the experiment that holds the
+choice, and an address with the tag's name.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from latent_digits.tracking.mlflow.note import headlines
+
+VIEW = "states"
+TAG = f"mlflow.sharedViewState.{VIEW}"
+MOST = 12  # columns of metrics, and as many of parameters: more than a screen holds
+TRAINING = "workflowType=machine_learning"  # the menu for training, not that for language models
+
+
+def save_view(client: MlflowClient, experiment: str, states: Sequence[Run]) -> None:
+    """Choose the columns for these states, the latest first; what a person hid comes back."""
+    view = json.dumps({"selectedColumns": list(columns(states))})
+    if client.get_experiment(experiment).tags.get(TAG) != view:
+        client.set_experiment_tag(experiment, TAG, view)
+
+
+def columns(states: Sequence[Run]) -> Iterator[str]:
+    """The latest state's headline numbers, then the parameters that differ between the states."""
+    for name in headlines(states[0].data.metrics if states else {})[:MOST]:
+        yield f"metrics.`{name}`"
+    params = [run.data.params for run in states]
+    names = dict.fromkeys(name for values in params for name in values)
+    for name in [one for one in names if len({values.get(one) for values in params}) > 1][:MOST]:
+        yield f"params.`{name}`"
+
+
+def addresses(server: str, experiment: str, states: Sequence[Run]) -> dict[str, str]:
+    """What a person may want to open, by what it shows."""
+    runs = f"experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={VIEW}"
+    found = {"the states of the study": runs}
+    if len(states) > 1:
+        two = quote(json.dumps([run.info.run_id for run in states[:2]]))
+        of = quote(json.dumps([experiment]))
+        found["the two latest, compared"] = f"compare-runs?runs={two}&experiments={of}&{TRAINING}"
+    found["the models"] = "models"
+    return {what: f"{server}/#/{path}" for what, path in found.items()}

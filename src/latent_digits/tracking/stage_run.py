@@ -1,0 +1,201 @@
+"""Each stage's run in MLflow: parameters, metrics an epoch, files. Written, never read.
+
+What is logged goes to an upload queue on disk, and from there to MLflow by a thread of its own. A
+server that is slow, or dies, costs a line on the terminal; the next stage sends what it lacks.
+
+Nothing here returns a value that a stage could write, so no output depends on this code.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from latent_digits.arithmetic import remarks
+from latent_digits.console import UserError, say, say_once
+from latent_digits.data.storage import Row, require_room
+from latent_digits.project.provenance import flatten, read_study
+from latent_digits.tracking.addresses import journals, one_line, place, workspace
+from latent_digits.tracking.records import (
+    end_entry,
+    model_entry,
+    stage_entry,
+    study_entry,
+    trial_row,
+)
+from latent_digits.tracking.system_metrics import Machine
+from latent_digits.tracking.upload_queue import begin_journal
+
+RETRY_SECONDS = 10.0
+LATER = (
+    "what it has not got is in the upload queue, mlflow-unsent/, for the next stage or `make sync` "
+    "to send."
+)
+MODELS, TRIALS = Path("data/models"), Path("reports/trials.csv")
+
+
+class StageRun:
+    """The MLflow run of one stage. Its methods note in the upload queue what they get, and return.
+
+    So importing MLflow, which takes 7 s on a slow core, and waiting for its server overlap with
+    the stage's work.
+    """
+
+    def __init__(self, stage: str, parameters: Mapping[str, Any]):
+        self.stage = stage
+        require_room(workspace())
+        for remark in remarks():
+            say_once(remark)
+        self.study = read_study(workspace())
+        settings = self.study.params.get("tracking", {})
+        if settings.get("required", False):
+            require_server()
+        self.warned = False
+        self.dependencies = self.study.digests(self.study.dependencies(stage))
+        about = stage_entry(self.study, stage, parameters, self.dependencies)
+        self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
+        self.epoch_ended: dict[str, float] = {}
+        self.journal = begin_journal(journals(), stage, study=study_entry(self.study), stage=about)
+        self.noted, self.ended = threading.Event(), threading.Event()
+        self.noted.set()
+        self.writer = threading.Thread(target=self.write, name="mlflow", daemon=True)
+        self.writer.start()
+        self.machine = Machine(self.metrics) if settings.get("system_metrics", False) else None
+
+    def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
+        """Nested numbers under dotted names, at one step (an epoch, or a trial)."""
+        timed = {name: self.timed(name, value) for name, value in values.items()}
+        with harmless():
+            self.note("metrics", values=dict(flatten(timed)), step=step)
+            if "trial" in values:
+                self.trial(trial_row(step))
+
+    def trial(self, row: Row) -> None:
+        """A trial of the search that has ended, as a row of the search's table or a part of one."""
+        with harmless():
+            self.note("trial", row=row)
+
+    def files(self, *paths: Path) -> None:
+        """Files and folders as artifacts, under their own names; weights as a model."""
+        with harmless():
+            for path in paths:
+                self.keep(path)
+
+    def end(self, status: str, error: str = "", patience: float = 120.0) -> None:
+        """Note how the stage ended, and wait `patience` seconds until all is sent."""
+        if self.machine:
+            self.machine.stop()
+        with harmless():
+            entry = end_entry(self.study, self.stage, status, error)
+            results = [self.journal.keep(self.study.folder / one) for one in entry["results"]]
+            self.journal.add("end", **entry | {"results": results})
+        self.ended.set()
+        self.noted.set()
+        self.writer.join(patience)
+        if self.writer.is_alive():
+            say(f"mlflow: not all was sent within {patience:.0f} s; {LATER}")
+
+    def keep(self, path: Path) -> None:
+        name = self.journal.keep(path)
+        if path.parent == MODELS:
+            about = model_entry(path, self.dependencies)
+            self.note("model", file=name, code=self.code, **about)
+            return
+        self.note("files", names=[name])
+        if path == TRIALS:
+            self.note("trials", file=name)
+
+    @cached_property
+    def code(self) -> str:
+        """The name of the kept package, which all models of a stage share."""
+        return self.journal.keep(Path(__file__).parents[1])
+
+    def note(self, kind: str, **values: Any) -> None:
+        self.journal.add(kind, **values)
+        self.noted.set()
+
+    def timed(self, name: str, row: Any) -> Any:
+        """An epoch's values, with how long it took since the one before."""
+        if not isinstance(row, Mapping) or "train_loss" not in row:
+            return row
+        now = time.monotonic()
+        before, self.epoch_ended[name] = self.epoch_ended.get(name), now
+        if before is None:
+            return row
+        seconds = now - before
+        return {**row, "epoch_seconds": seconds, "images_per_second": self.images / seconds}
+
+    def write(self) -> None:
+        """In the writer's thread: send what is noted; after a failure, try again now and then."""
+        sender = None
+        while True:
+            self.noted.wait()
+            self.noted.clear()
+            last = self.ended.is_set()
+            try:
+                sender = sender or connected()
+                sender.send(self.journal)
+                if last and self.journal.first("end"):
+                    self.journal.remove()
+            except Exception as error:
+                if not self.warned:
+                    say(f"mlflow: {place()} does not take it ({one_line(error)}); {LATER}")
+                self.warned = True
+                if not last:
+                    self.ended.wait(RETRY_SECONDS)
+                    self.noted.set()
+            if last:
+                self.journal.close()
+                return
+
+
+@contextmanager
+def harmless() -> Iterator[None]:
+    """A block whose trouble, a full disk perhaps, is said and stops nothing."""
+    try:
+        yield
+    except Exception as error:
+        say(f"mlflow: {one_line(error)}; the stage goes on, its run is incomplete.")
+
+
+def connected() -> Any:
+    """A connection over which everything from before is sent."""
+    from latent_digits.tracking.mlflow.sender import Sender  # imports MLflow
+
+    sender = Sender()
+    sender.send_left_behind()
+    return sender
+
+
+@contextmanager
+def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
+    """A run that ends FINISHED, FAILED with the message, or KILLED, as the block does."""
+    run = StageRun(stage, parameters)
+    try:
+        yield run
+    except KeyboardInterrupt:
+        run.end("KILLED", "interrupted", patience=5.0)
+        raise
+    except BaseException as error:
+        run.end("FAILED", str(error))
+        raise
+    run.end("FINISHED")
+
+
+def require_server() -> None:
+    """Raise UserError unless the tracking server answers as the runs will ask it.
+
+    MLflow itself asks, since it has its own ways to find passwords, tokens and certificates.
+    """
+    try:
+        from latent_digits.tracking.mlflow.server import connect  # imports MLflow
+
+        connect().search_experiments(max_results=1)
+    except Exception as error:
+        raise UserError(
+            f"mlflow: {place()} does not answer ({one_line(error)}); start it, or set "
+            "tracking.required: false in params.yaml."
+        ) from None

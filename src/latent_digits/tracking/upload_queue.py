@@ -1,0 +1,128 @@
+"""The upload queue: what MLflow is to be told, kept on disk until MLflow has it.
+
+A journal is what one run has in the queue, a folder: `entries.jsonl`, an entry a line; `files/`,
+copies of what the entries name; `cursor.json`, how far it was sent and the ids that MLflow gave.
+Its owner holds a lock, which the system releases when the process ends, however it ends: so an
+unlocked journal is a dead process's.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from latent_digits.data.storage import write_json
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """A folder of entries, open for adding and for sending by its owner alone."""
+
+    def __init__(self, folder: Path, lock: IO[str]):
+        self.folder = folder
+        self.lock = lock
+        self.entries = (folder / "entries.jsonl").open("ab")
+        cursor = folder / "cursor.json"
+        known = json.loads(cursor.read_text()) if cursor.exists() else {"sent": 0, "ids": {}}
+        self.count: int = known["sent"]
+        self.ids: dict[str, str] = known["ids"]
+
+    def add(self, kind: str, **values: Any) -> None:
+        """Append an entry, with the time in ms since 1970: now, unless `values` has another."""
+        entry = {"kind": kind, "time": time.time_ns() // 1_000_000, **values}
+        self.entries.write(json.dumps(entry).encode() + b"\n")
+        self.entries.flush()
+
+    def keep(self, path: Path) -> str:
+        """Copy a file or folder as it is now; returns the name to give to an entry.
+
+        Each copy has a folder of its own, since another thread may be sending the one before.
+        """
+        name = f"{uuid.uuid4().hex}/{path.name}"
+        kept = self.kept(name)
+        kept.parent.mkdir(parents=True)
+        if path.is_dir():
+            shutil.copytree(path, kept, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, kept)
+        return name
+
+    def kept(self, name: str) -> Path:
+        return self.folder / "files" / name
+
+    def publish(self) -> None:
+        """Let others find a draft: from now on it is sent, by whoever comes first."""
+        self.folder = self.folder.rename(self.folder.with_name(self.folder.name.lstrip(".")))
+
+    def read(self) -> list[Entry]:
+        """All whole entries: a process that dies may leave half of one."""
+        lines = (self.folder / "entries.jsonl").read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def unsent(self) -> list[Entry]:
+        return self.read()[self.count :]
+
+    def sent(self) -> None:
+        """Note that one more entry was sent."""
+        self.count += 1
+        write_json(self.folder / "cursor.json", {"sent": self.count, "ids": self.ids})
+
+    def first(self, kind: str) -> Entry:
+        """The first entry of this kind; nothing when there is none."""
+        return next((entry for entry in self.read() if entry["kind"] == kind), {})
+
+    def drop_half_an_entry(self) -> None:
+        content = (self.folder / "entries.jsonl").read_bytes()
+        self.entries.truncate(content.rfind(b"\n") + 1)
+
+    def remove(self) -> None:
+        """Delete what MLflow has, still locked and out of sight: nobody may find a part of it."""
+        shutil.rmtree(self.folder.rename(self.folder.with_name(f".{self.folder.name}")))
+        self.close()
+
+    def close(self) -> None:
+        """Leave the rest to whoever comes next."""
+        self.entries.close()
+        self.lock.close()
+
+
+def draft_journal(folder: Path, name: str) -> Journal:
+    """A new journal in `folder`, with a key that no other has and that sorts by time.
+
+    Nobody finds it before it is published, so a process that dies leaves no half of one.
+    """
+    draft = folder / f".{time.time_ns()}-{name}-{uuid.uuid4().hex[:8]}"
+    draft.mkdir(parents=True)
+    lock = (draft / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return Journal(draft, lock)
+
+
+def begin_journal(folder: Path, name: str, **first: Entry) -> Journal:
+    """A journal that holds the `first` entries, by kind, and that others may find."""
+    journal = draft_journal(folder, name)
+    for kind, values in first.items():
+        journal.add(kind, **values)
+    journal.publish()
+    return journal
+
+
+def left_behind(folder: Path) -> Iterator[Journal]:
+    """The journals whose owners have ended, oldest first; each is the caller's to close."""
+    for one in sorted(folder.glob("[!.]*/")):
+        with suppress(FileNotFoundError, BlockingIOError):  # sent by another, or of a live process
+            lock = (one / "lock").open("r+")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                journal = Journal(one, lock)
+            except OSError:
+                lock.close()
+                raise
+            journal.drop_half_an_entry()
+            yield journal

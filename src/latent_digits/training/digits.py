@@ -1,0 +1,55 @@
+"""The two sets that trainings may see, as one piece to send to a worker, and their baselines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latent_digits.data.dataset import Dataset
+from latent_digits.training import ranks
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images uint8 [N, 28, 28] and labels int64 [N] of the two sets that trainings may see."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    val_images: np.ndarray
+    val_labels: np.ndarray
+
+
+def digits_of(train: Dataset, val: Dataset) -> Digits:
+    return Digits(train.images, train.labels, val.images, val.labels)
+
+
+def images_of(digits: Digits) -> tuple[Tensor, Tensor]:
+    """Train and validation images, uint8 [N, 1, 28, 28], on the device that trains."""
+    return to_device(digits.train_images[:, None]), to_device(digits.val_images[:, None])
+
+
+def labels_of(digits: Digits) -> tuple[Tensor, Tensor]:
+    return to_device(digits.train_labels), to_device(digits.val_labels)
+
+
+def to_device(array: np.ndarray) -> Tensor:
+    """The whole array where it is needed, a GPU if there is one: no batch is ever copied there."""
+    return torch.tensor(array, device=ranks.current().device)
+
+
+def brightness(digits: Digits) -> float:
+    """The mean of the training images' pixels, in [0, 1]."""
+    return float(digits.train_images.mean(dtype=np.float64)) / 255
+
+
+def constant_mse(digits: Digits) -> float:
+    """The validation MSE of the best constant image: the mean of the training images."""
+    mean = digits.train_images.mean(axis=0, dtype=np.float64)
+    return float(((digits.val_images - mean) ** 2).mean() / 255**2)
+
+
+def constant_cross_entropy(digits: Digits) -> float:
+    """The validation cross-entropy of the best constant answer: the labels' shares."""
+    shares = np.bincount(digits.train_labels, minlength=10) / len(digits.train_labels)
+    return float(-np.log(np.maximum(shares, 1e-12))[digits.val_labels].mean())

@@ -1,0 +1,211 @@
+"""The one training loop: the search and every training stage call `fit`, so they cannot drift."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent_digits.console import UserError
+from latent_digits.engine.draws import Share, sliced
+from latent_digits.engine.pixels import as_input
+from latent_digits.engine.stack import watched
+from latent_digits.models.objectives import Objective, measure
+from latent_digits.seeds import seed_for
+from latent_digits.training import ranks
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.cuda_graphs import Replayed, Take
+from latent_digits.training.dead_units import Units
+from latent_digits.training.optimizers import WARMUP, Descent, Number
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: what steps, how many images a step, how long, and when to give up.
+
+    The learning rate rises over the first `warmup` steps. Training ends after `patience` epochs in
+    a row without a better validation loss, counted from the end of the warm-up.
+    """
+
+    optimizer: str
+    lr: float
+    batch_size: int
+    epochs: int
+    patience: int
+    warmup: int = WARMUP
+
+    def warm_epoch(self, images: int) -> int:
+        """The epoch in which the warm-up ends, where one has so many images."""
+        return math.ceil(self.warmup / math.ceil(images / self.batch_size))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What goes in and what should come out: [N, ...] each; images may stay uint8."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class DivergedError(Exception):
+    """The loss is not finite; the text names epoch and learning rate."""
+
+
+def fit(
+    model: nn.Module,
+    objective: Objective,
+    train: Pairs,
+    val: Pairs,
+    recipe: Recipe,
+    seed: int,
+    corrupt: Callable[[Tensor], Tensor] | None = None,
+    stop: Callable[[list[Row]], bool] = lambda history: False,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Checkpoint], Any] = lambda checkpoint: None,
+) -> list[Row]:
+    """Train `model` and leave it with the averaged weights of its best validation epoch.
+
+    Returns the history, a row an epoch: epoch, then train_* (over the epoch, while the weights
+    move) and val_* (after it, of the averaged weights) for each of the objective's values, and
+    dead_*, the share of a layer's units that answer to no validation image then.
+    `corrupt` is applied to each batch of training inputs. The training ends early when `stop` says
+    so of its history. Raises DivergedError when a loss is not finite.
+
+    `on_epoch` gets a checkpoint after each epoch; given one, the training goes on after it. Every
+    epoch draws from a seed of its own, so the result is the same to the bit.
+
+    Where several processes share the training, each calls this with the same arguments and gets
+    the same result; see `latent_digits.training.ranks`.
+    """
+    device, here = train.inputs.device, ranks.current()
+    model.to(device)
+    descent = Descent(model, recipe.optimizer, recipe.lr, recipe.warmup)
+    steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
+    flat, average = descent.flat, descent.average
+
+    history: list[Row] = []
+    best_values = flat.values.clone()
+    if checkpoint:
+        history += checkpoint.history
+        descent.restore(checkpoint.arrays)
+        best_values.copy_(torch.from_numpy(checkpoint.arrays["best"]))
+    while not (over(history, recipe, len(train.inputs)) or stop(history)):
+        epoch = len(history) + 1
+        torch.manual_seed(seed_for(seed, "epoch", epoch))
+        means = steps.epoch()
+        units = Units(model)
+        with average.in_place(), here.autocast(), watched(units):
+            pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
+            values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
+        sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
+        row: Row = {"epoch": epoch}
+        row |= {f"train_{name}": mean for name, mean in means.items()}
+        row |= {
+            f"val_{name}": total / len(val.inputs) for name, total in here.sums(sums, means).items()
+        }
+        row |= units.dead()
+        if not math.isfinite(row["train_loss"] + row["val_loss"]):
+            raise DivergedError(
+                f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
+            )
+        history.append(row)
+        if best_row(history) is row:
+            best_values.copy_(average.values)
+        arrays = descent.state() | {"best": best_values.cpu().numpy().copy()}
+        on_epoch(Checkpoint(arrays, list(history)))
+    flat.values.copy_(best_values)
+    return history
+
+
+def over(history: list[Row], recipe: Recipe, images: int) -> bool:
+    """Whether all epochs are done, or the last `patience` of them brought nothing better."""
+    epoch = len(history)
+    best = best_row(history)["epoch"] if history else 0
+    # A loss that stands still while the learning rate is a share of the one asked for says nothing
+    # of that one: with few images the warm-up lasts many epochs, at the start of which none learns.
+    since = max(best, recipe.warm_epoch(images))
+    return epoch >= recipe.epochs or epoch - since >= recipe.patience
+
+
+class Steps:
+    """The steps of a training: each forwards, backwards, and along the gradients of a batch.
+
+    On a GPU they are recorded and replayed, see `latent_digits.training.cuda_graphs`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        train: Pairs,
+        batch_size: int,
+        descent: Descent,
+        corrupt: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.model, self.objective, self.train = model, objective, train
+        self.batch_size, self.descent, self.corrupt = batch_size, descent, corrupt
+        self.totals: dict[str, Tensor] = {}
+        self.ranks = ranks.current()
+        if self.ranks.processes > min(batch_size, len(train.inputs)):
+            raise UserError(
+                f"{self.ranks.processes} processes cannot share batches of {batch_size} images, of "
+                f"{len(train.inputs)}; lower fabric.devices or fabric.num_nodes in params.yaml."
+            )
+        device = train.inputs.device
+        self.take: Take = self.learn
+        if device.type == "cuda":
+            self.take = Replayed(self.learn, batch_size, device)
+
+    def epoch(self) -> dict[str, float]:
+        """One pass over the images in random order; the mean of each of the objective's values.
+
+        Nothing is read back from the device before the end of the pass.
+        """
+        self.model.train()
+        for total in self.totals.values():
+            total.zero_()
+        inputs = self.train.inputs
+        order = torch.randperm(len(inputs), device=inputs.device)
+        for batch in order.split(self.batch_size):
+            self.take(batch, self.descent.next())
+        sums = self.ranks.sums(self.totals, self.totals)
+        return {name: total / len(inputs) for name, total in sums.items()}
+
+    def learn(self, batch: Tensor, numbers: Sequence[Number]) -> None:
+        """A step on the images at `batch`, with the numbers of `Descent.next`."""
+        part = self.ranks.slice(len(batch))
+        if part.start < part.stop:  # an epoch's last batch may be too small for all processes
+            with sliced(Share(part.start, len(batch))), self.ranks.autocast():
+                self.backward(batch[part], 1 / len(batch))
+        self.ranks.add_up(self.descent.flat.gradients)
+        self.descent.update(numbers)
+
+    def backward(self, batch: Tensor, weight: float) -> None:
+        """Add the gradients of the images at `batch`, each with `weight`, and their values."""
+        inputs, targets = self.train.inputs, self.train.targets
+        x = as_input(inputs, batch)
+        target = x if targets is inputs else as_input(targets, batch)
+        values = self.objective(self.model, x if self.corrupt is None else self.corrupt(x), target)
+        loss = values["loss"]
+        loss.backward(torch.full_like(loss, weight))
+        for name, value in values.items():
+            total = value.detach().sum(dtype=torch.float64)
+            if name in self.totals:
+                self.totals[name].add_(total)
+            else:
+                self.totals[name] = total
+
+
+def best_so_far(losses: Iterable[float]) -> list[float]:
+    """The least loss up to each epoch."""
+    return list(accumulate(losses, min))
+
+
+def best_row(history: list[Row]) -> Row:
+    """The row of the epoch whose weights `fit` kept."""
+    return min(history, key=lambda row: row["val_loss"])

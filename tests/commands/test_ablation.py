@@ -1,0 +1,88 @@
+"""The ablation: what it varies is what it says, and a killed one goes on."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latent_digits.commands import ablation
+from latent_digits.data.dataset import Dataset, save_dataset
+from latent_digits.data.storage import read_json
+from latent_digits.models.networks import Autoencoder
+from latent_digits.training.digits import Digits
+from latent_digits.training.hyperparameters import Design
+from latent_digits.training.loop import Recipe
+from smoke import PROJECT
+
+DESIGN = Design(3, "adam", 1e-3, 16, 0.0)
+RECIPE = Recipe("adam", 1e-3, 16, epochs=3, patience=3)
+
+
+def ignore(event: object) -> None:
+    pass
+
+
+def dataset(count: int) -> Dataset:
+    images = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    return Dataset(images, np.arange(count) % 10, np.arange(count), "split")
+
+
+def test_a_training_is_measured_with_and_without_its_average() -> None:
+    train, val = dataset(64), dataset(32)
+    digits = Digits(train.images, train.labels, val.images, val.labels)
+    rows = [
+        ablation.autoencoder(digits, DESIGN, RECIPE, cell, 1, ignore) for cell in ablation.CELLS
+    ]
+    for row, cell in zip(rows, ablation.CELLS, strict=True):
+        assert row.items() >= cell.items()
+        for name in ("val_mse", "val_mse_without_average"):
+            assert len(row[name]) == RECIPE.epochs
+            assert row[name] == sorted(row[name], reverse=True)
+        assert row["val_mse"] != row["val_mse_without_average"]
+    assert len({row["val_mse"][0] for row in rows}) == len(rows)
+    again = ablation.autoencoder(digits, DESIGN, RECIPE, ablation.CELLS[0], 1, ignore)
+    assert again == rows[0]
+
+
+def test_the_initial_weights_are_what_their_names_say() -> None:
+    build = partial(Autoencoder, 3, 0.0)
+    pytorchs, hes, ours = (make(1, build, 0.2) for make in ablation.INITIAL.values())
+    linear = torch.nn.Linear(288, 64)
+    assert pytorchs.encoder.layers[7].weight.std().item() == pytest.approx(
+        linear.weight.std().item(), rel=0.05
+    )
+    for layer, fan_in in zip(hes.encoder.layers[::2], (9, 72, 144), strict=False):
+        assert layer.weight.var().item() == pytest.approx(2 / fan_in, rel=0.35)
+    assert hes.encoder.layers[9].weight.var().item() == pytest.approx(2 / 64, rel=0.35)
+    assert hes.decoder.layers[-2].bias.item() == 0.0
+    assert ours.decoder.layers[-2].bias.sigmoid().item() == pytest.approx(0.2)
+
+
+def test_it_goes_on_after_a_kill_and_keeps_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dvc.yaml", "stages", "src"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    text = (PROJECT / "params.yaml").read_text().replace("epochs: 50", "epochs: 1")
+    monkeypatch.setattr(ablation, "EPOCHS", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    for name, count in (("train", 64), ("val", 32)):
+        save_dataset(tmp_path / f"data/split/{name}.safetensors", dataset(count))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ablation, "SEEDS", 1)
+    ablation.main()
+    whole = read_json(ablation.FILE)
+    assert len(whole["rows"]) == len(ablation.CELLS) + 1
+    half = whole | {"rows": dict(list(whole["rows"].items())[3:])}
+    half["rows"]["untrained encoder, seed 1"] = {"val_accuracy": 0.5}  # told from a new one
+    ablation.write_json(ablation.FILE, half)
+    ablation.main()
+    found = read_json(ablation.FILE)
+    assert list(found["rows"]) == list(whole["rows"])
+    assert found["rows"].pop("untrained encoder, seed 1") == {"val_accuracy": 0.5}
+    assert whole["rows"].items() >= found["rows"].items()
+    (tmp_path / "params.yaml").write_text(text.replace("seed: 20210622 ", "seed: 20210623 ", 1))
+    ablation.main()
+    assert read_json(ablation.FILE)["rows"].items().isdisjoint(whole["rows"].items())

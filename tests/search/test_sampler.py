@@ -1,0 +1,205 @@
+"""The search: one table whatever the order of evaluation, pruning by earlier generations only."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latent_digits.console import UserError
+from latent_digits.models.initialization import initialised
+from latent_digits.models.networks import Autoencoder
+from latent_digits.project.params import TuneParams, load_params
+from latent_digits.search import sampler as tuning
+from latent_digits.search.sampler import (
+    Asked,
+    Trial,
+    best_trial,
+    columns,
+    conclude,
+    final_state,
+    pruning_bars,
+    run_trial,
+    search,
+    table,
+)
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.digits import Digits, constant_mse
+from latent_digits.training.hyperparameters import Design
+from latent_digits.training.optimizers import WARMUP
+from smoke import PROJECT
+
+
+def tune(**changes: int) -> TuneParams:
+    return load_params(PROJECT / "params.yaml").tune.model_copy(update=changes)
+
+
+def invented(asked: Asked) -> Trial:
+    """A trial whose value is a smooth function of its design."""
+    design = asked.design
+    final = abs(design.dropout - 0.1) + abs(math.log10(design.lr) + 2.5) + 1 / design.latent_dim
+    best = []
+    for epoch, bar in enumerate(asked.bars):
+        best.append(final * (1 + 1 / (epoch + 1)))
+        if best[-1] > bar:
+            break
+    state = final_state(best, asked.bars, math.inf)
+    return Trial(asked.number, asked.generation, design, state, tuple(best))
+
+
+def forward(asked: Sequence[Asked]) -> list[Trial]:
+    return [invented(one) for one in asked]
+
+
+def backward(asked: Sequence[Asked]) -> list[Trial]:
+    return [invented(one) for one in reversed(asked)]
+
+
+def trial(number: int, *values: float, state: str = "complete") -> Trial:
+    return Trial(number, 0, Design(2, "adam", 0.1, 64, 0.0), state, values)
+
+
+def test_the_order_of_evaluation_does_not_matter() -> None:
+    params = tune(trials=25, generation=5)
+    assert search(forward, params, math.inf, 1) == search(backward, params, math.inf, 1)
+    assert search(forward, params, math.inf, 1) != search(forward, params, math.inf, 2)
+
+
+def test_trial_0_is_the_reports_design_and_numbers_are_complete() -> None:
+    params = tune(trials=13, generation=5)
+    trials = search(forward, params, math.inf, 1)
+    assert trials[0].design == Design(**params.report_design.model_dump())
+    assert [one.number for one in trials] == list(range(13))
+    assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
+
+
+def test_the_search_gets_better_and_prunes() -> None:
+    trials = search(forward, tune(trials=60, generation=10), math.inf, 1)
+    first, last = trials[1:11], trials[-10:]
+    assert np.median([t.value for t in last]) < np.median([t.value for t in first])
+    assert "pruned" in {t.state for t in trials}
+
+
+def bars(trials: Sequence[Trial], constant_mse: float = math.inf, **changes: int) -> tuple:
+    params = {"epochs": 3, "pruning_warmup": 1, "pruning_peers": 2} | changes
+    return pruning_bars(trials, tune(**params), constant_mse)
+
+
+def test_bars_are_the_worst_of_the_best_complete_trials() -> None:
+    trials = [
+        trial(0, 9.0, 4.0, 0.1),
+        trial(1, 8.0, 5.0, 0.2),
+        trial(2, 7.0, 0.3, 0.3),
+        trial(3, 0.0, state="pruned"),
+    ]
+    assert bars(trials) == (9.0, 5.0, math.inf)
+    assert bars(trials, pruning_warmup=2) == (math.inf, 5.0, math.inf)
+    assert bars(trials, pruning_peers=1) == (9.0, 4.0, math.inf)
+    assert bars(trials, constant_mse=6.0) == (6.0, 5.0, math.inf)
+
+
+def test_before_there_are_enough_peers_a_trial_must_beat_the_mean_image() -> None:
+    assert bars([trial(0, 3.0, 2.0, 1.0)], constant_mse=6.0) == (6.0, 6.0, math.inf)
+    assert bars([], constant_mse=6.0) == (6.0, 6.0, math.inf)
+
+
+def test_states() -> None:
+    assert final_state([0.5], [0.4, math.inf], 1.0) == "pruned"
+    assert final_state([0.5, 0.4], [math.inf, math.inf], 1.0) == "complete"
+    assert final_state([0.5, 0.4], [math.inf, math.inf], 0.4) == "collapsed"
+    assert final_state([0.5], [0.4, math.inf], 0.4) == "collapsed"
+
+
+def test_a_collapsed_or_failed_trial_never_wins() -> None:
+    trials = [
+        trial(0, 0.01, state="collapsed"),
+        trial(1, 0.5),
+        trial(2, state="failed"),
+        trial(3, 0.02, state="pruned"),
+        trial(4, 0.3),
+    ]
+    assert best_trial(trials).number == 4
+    message = r"none of the 1 trials is complete \(failed\).* tune\.epochs and tune\.pruning_warmup"
+    with pytest.raises(UserError, match=message):
+        best_trial([trials[2]])
+
+
+def test_no_trials_use_the_reports_design() -> None:
+    params = tune(trials=0)
+    assert search(forward, params, math.inf, 1) == []
+    design, found = conclude([], params)
+    assert design.latent_dim == 33
+    assert found == {"found_by": "the report"}
+
+
+def test_the_table_has_a_cell_for_every_column() -> None:
+    rows = table([trial(0, 0.3, 0.2), trial(1, state="failed")])
+    assert set(rows[0]) == set(columns(2))
+    assert rows[1]["val_mse"] is None
+    assert rows[1]["epochs"] == 0
+
+
+def ignore(checkpoint: Checkpoint) -> None:
+    pass
+
+
+def digits() -> Digits:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
+    labels = np.arange(64) % 10
+    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+
+
+def test_a_real_trial_repeats_and_stops_at_its_bar_once_it_is_warm() -> None:
+    bars = (math.inf, *[0.0] * 12, math.inf)
+    asked = Asked(3, 1, Design(4, "adam", 1e-3, 1, 0.1), bars)  # 48 steps an epoch
+    reports: list[Checkpoint] = []
+    one = run_trial(digits(), asked, 7, None, reports.append)
+    assert one.state == "pruned"
+    assert [len(checkpoint.history) for checkpoint in reports] == list(range(1, 12))
+    assert 10 * 48 < WARMUP <= 11 * 48
+    assert one == run_trial(digits(), asked, 7, None, ignore)
+    for checkpoint in reports[::5]:
+        assert one == run_trial(digits(), asked, 7, checkpoint, ignore)
+    assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
+
+
+def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    shapes = np.zeros((2, 28, 28), dtype=np.uint8)
+    shapes[0, :14] = 255  # two kinds of image, far from their mean
+    train, val = (shapes[rng.permutation(count) % 2] for count in (512, 64))
+    two = Digits(train, np.zeros(512), val, np.zeros(64))
+    bars = (math.inf,) * 10
+    dead, live = (
+        run_trial(two, Asked(0, 0, Design(4, "adam", 1e-2, 16, p), bars), 7, None, ignore)
+        for p in (1.0, 0.0)
+    )
+    assert dead.state == "collapsed"
+    assert live.state == "complete"
+    assert live.live_units is not None
+    assert 4 <= live.live_units <= 64
+
+
+def test_a_trial_with_a_dead_layer_is_collapsed_whatever_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cut(*arguments: Any) -> Autoencoder:
+        model = initialised(*arguments)
+        model.decoder.layers[2].bias.data.fill_(-1e3)
+        return model
+
+    monkeypatch.setattr(tuning, "initialised", cut)
+    monkeypatch.setattr(tuning, "constant_mse", lambda digits: 1.0)
+    asked = Asked(0, 0, Design(4, "sgd", 1e-9, 16, 0.0), (math.inf, math.inf))
+    trial = run_trial(digits(), asked, 7, None, ignore)
+    assert (trial.state, trial.live_units) == ("collapsed", 0)
+
+
+def test_the_mean_image_by_hand() -> None:
+    train = np.zeros((2, 1, 2), dtype=np.uint8)
+    train[1] = 255
+    val = np.full((1, 1, 2), 255, dtype=np.uint8)
+    labels = np.zeros(2, dtype=np.int64)
+    assert constant_mse(Digits(train, labels, val, labels[:1])) == pytest.approx(0.25)

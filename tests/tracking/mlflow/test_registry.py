@@ -1,0 +1,225 @@
+"""Models in a real registry: their versions, the champion, and what they answer over HTTP."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from latent_digits.catalogue import MODELS
+from latent_digits.data.dataset import Dataset, save_dataset
+from latent_digits.data.storage import write_csv
+from latent_digits.models.weights import arrays_of, build, save_model
+from latent_digits.project.provenance import digest
+from latent_digits.tracking.addresses import sqlite_address
+from latent_digits.tracking.stage_run import stage_run
+from servers import model_server
+from toy import STRANGE
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
+
+PIPELINE = """
+stages:
+  finetune:
+    cmd: python stages/finetune.py
+    deps: [data/split/val.safetensors]
+    outs:
+      - data/models/ae.safetensors
+      - data/models/vae.safetensors
+      - data/models/classifier.safetensors
+      - data/models/classifier_random_encoder.safetensors
+"""
+ABOUT: dict[str, dict[str, Any]] = {
+    "ae": {"model": "autoencoder", "latent_dim": 3},
+    "vae": {"model": "variational_autoencoder", "latent_dim": 3},
+    "classifier": {"model": "classifier", "latent_dim": 3, "hidden": 5},
+    "classifier_random_encoder": {"model": "classifier", "latent_dim": 3, "hidden": 5},
+}
+COMPETING = ("ae", "vae", "classifier")
+
+
+class Registry:
+    """A project whose stage writes four untrained models and logs them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.address = sqlite_address(folder / "mlflow.db")
+        (folder / "dvc.yaml").write_text(PIPELINE)
+        self.networks: dict[str, Any] = {}
+
+    def train(self, seed: int, val_loss: float, data_seed: int = 0) -> None:
+        """Log models of initial weights by `seed`, as if they had reached `val_loss`."""
+        numbers = np.random.default_rng(data_seed)
+        self.images = numbers.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+        val = Dataset(self.images, np.arange(6), np.arange(6), f"split {data_seed}")
+        save_dataset(Path("data/split/val.safetensors"), val)
+        with stage_run("finetune", {"seed": seed}) as run:
+            for name, about in ABOUT.items():
+                torch.manual_seed(seed)
+                self.networks[name] = build(about).eval()
+                weights = Path(f"data/models/{name}.safetensors")
+                save_model(weights, arrays_of(self.networks[name]), about, val)
+                history = Path(f"reports/histories/{name}.csv")
+                write_csv(history, ["epoch", "val_loss"], [{"epoch": 1, "val_loss": val_loss}])
+                run.files(weights, history)
+
+    def expected(self, name: str) -> np.ndarray:
+        """What the project itself makes of the images."""
+        from latent_digits.evaluation.measures import reconstructions
+
+        images = torch.tensor(self.images)[:, None]
+        if name == "classifier":
+            with torch.no_grad():
+                return self.networks[name](images / 255).numpy()
+        return reconstructions(self.networks[name], images)
+
+    def champion(self, name: str) -> tuple[int, int]:
+        """The champion's version, and how many versions there are."""
+        from mlflow import MlflowClient
+
+        client, model = MlflowClient(self.address), f"latent-digits-{name}"
+        versions = client.search_model_versions(f"name = '{model}'")
+        return int(client.get_model_version_by_alias(model, "champion").version), len(versions)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry with a champion of each model, which the tests add to.
+
+    MLflow cannot load a model out of a folder with %20 in its name.
+    """
+    folder = tmp_path_factory.mktemp("registry") / STRANGE.replace("%20", " ")
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", sqlite_address(folder / "mlflow.db"))
+        patch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+        patch.chdir(folder)
+        registry = Registry(folder)
+        registry.train(seed=1, val_loss=0.5)
+        yield registry
+
+
+@pytest.mark.parametrize("name", COMPETING)
+def test_a_model_says_what_it_takes_and_answers_as_the_project_does(
+    registry: Registry, name: str
+) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(registry.address)
+    model = mlflow.pyfunc.load_model(f"models:/latent-digits-{name}@champion")
+    shape = (-1, 10) if name == "classifier" else (-1, 28, 28)
+    (taken,), (given,) = model.metadata.signature.inputs, model.metadata.signature.outputs
+    assert (taken.type, taken.shape) == (np.uint8, (-1, 28, 28))
+    assert (given.type, given.shape) == (np.float32, shape)
+    np.testing.assert_array_equal(model.input_example, registry.images[:2])
+    np.testing.assert_allclose(
+        model.predict(registry.images), registry.expected(name), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_no_file_of_a_model_is_a_pickle(registry: Registry) -> None:
+    folder = registry.folder / "mlartifacts"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    suffixes = {path.suffix for path in files}
+    assert suffixes <= {".safetensors", ".py", ".j2", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
+    assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
+
+
+@pytest.mark.parametrize("name", ["classifier", "ae"])
+def test_a_served_model_answers_http_as_the_project_does(
+    registry: Registry, name: str, tmp_path: Path
+) -> None:
+    model = f"models:/latent-digits-{name}@champion"
+    server = model_server(tmp_path, model, registry.address)
+    server.start()
+    try:
+        request = urllib.request.Request(  # noqa: S310
+            f"{server.address}/invocations",
+            json.dumps({"inputs": registry.images.tolist()}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            found = np.array(json.load(answer)["predictions"], np.float32)
+    finally:
+        server.kill()
+    np.testing.assert_allclose(found, registry.expected(name), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_leads_to_its_run_and_changed_weights_are_noticed(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from latent_digits.commands.lineage import main
+
+    address = "models:/latent-digits-ae@champion"
+    monkeypatch.setattr("sys.argv", ["lineage", address, "--verify"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    text = capsys.readouterr().out
+    assert not ended.value.code
+    assert "models:/latent-digits-ae/1 (champion)" in text
+    assert "  files    1 read, 4 written; --files lists them" in text
+
+    (stored,) = registry.folder.glob("mlartifacts/**/artifacts/ae.safetensors")
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-1])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        stored.write_bytes(whole)
+    assert ended.value.code == 1
+    assert "models:/latent-digits-ae/1 holds weights" in capsys.readouterr().out
+
+
+def test_each_model_of_the_study_has_a_sentence(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    from latent_digits.tracking.mlflow.registry import DESCRIPTIONS
+
+    assert set(DESCRIPTIONS) == set(MODELS)
+    client = MlflowClient(registry.address)
+    for name in ABOUT:
+        model = client.get_registered_model(f"latent-digits-{name}")
+        assert model.description == DESCRIPTIONS[name]
+        assert client.get_model_version(model.name, "1").description == DESCRIPTIONS[name]
+
+
+def test_a_control_is_no_champion(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(registry.address)
+    assert not client.get_registered_model("latent-digits-classifier_random_encoder").aliases
+    assert client.get_registered_model("latent-digits-classifier").aliases
+
+
+def test_a_version_has_its_test_metrics_when_they_are_known(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    from latent_digits.tracking.mlflow.registry import tag_test_metrics, versions_of
+
+    client = MlflowClient(registry.address)
+    written = {"data/models/ae.safetensors": digest(Path("data/models/ae.safetensors"))}
+    (version,) = versions_of(client, written | {"reports/report.md": "0"})
+    groups = {"ae": {"val_mse": 0.1, "test_mse": 0.25, "test_mse_low": 0.2}, "vae": 0.5}
+    tag_test_metrics(client, [version], groups)
+    tags = client.get_model_version(version.name, version.version).tags
+    assert tags["test_mse"] == "0.25"
+    assert not {"val_mse", "test_mse_low"} & set(tags)
+
+
+def test_the_champion_changes_only_for_a_less_validation_loss(registry: Registry) -> None:
+    """After the tests above, which know the first champion."""
+    assert registry.champion("ae") == (1, 1)
+    registry.train(seed=2, val_loss=0.6)
+    assert registry.champion("ae") == (1, 2)
+    registry.train(seed=3, val_loss=0.4)
+    assert registry.champion("ae") == (3, 3)
+    registry.train(seed=3, val_loss=0.4)  # the same bytes again
+    assert registry.champion("ae") == (3, 3)
+    registry.train(seed=4, val_loss=0.1, data_seed=1)  # on another validation set
+    assert registry.champion("ae") == (3, 4)

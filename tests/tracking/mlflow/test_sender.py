@@ -1,0 +1,131 @@
+"""Entries into a real MLflow data base: trials, refusals, and what is sent twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latent_digits.tracking.upload_queue import Journal, begin_journal
+from toy import toy_project
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
+
+TRIALS = """\
+trial,generation,state,val_mse,epochs,live_units,latent_dim,optimizer,lr,batch_size,dropout,val_mse_1,val_mse_2
+0,0,complete,0.06,2,48,33,adam,0.00541,128,0.00119,0.08,0.06
+1,0,pruned,0.09,1,57,3,sgd,1e-05,64,0.5,0.09,
+2,1,collapsed,0.2,2,0,4,sgd,1e-05,64,0.5,0.3,0.2
+3,1,failed,,0,,5,adam,0.01,64,0.0,,
+"""
+
+
+@pytest.fixture(scope="module")
+def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from latent_digits.tracking.mlflow.sender import Sender
+
+    folder = toy_project(tmp_path_factory.mktemp("sending"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        yield Sender()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    study = {
+        "state": tmp_path.name,
+        "tags": {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"},
+        "stages": ["tune"],
+        "params": {"seed": 1},
+        "read": {},
+    }
+    stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": [], "read": {}}
+    return begin_journal(tmp_path, "tune", study=study, stage=stage)
+
+
+def test_a_trial_has_its_design_its_value_an_epoch_and_its_state(
+    sender: Any, journal: Journal, tmp_path: Path
+) -> None:
+    (tmp_path / "trials.csv").write_text(TRIALS)
+    journal.add("trials", file=journal.keep(tmp_path / "trials.csv"))
+    sender.send(journal)
+    query = f"tags.search = '{journal.ids['run']}'"
+    found = sender.client.search_runs([sender.trials], query)
+    trials = {run.info.run_name: run for run in found}
+    assert {name: (run.data.tags["state"], run.info.status) for name, run in trials.items()} == {
+        "trial 0": ("complete", "FINISHED"),
+        "trial 1": ("pruned", "KILLED"),
+        "trial 2": ("collapsed", "FINISHED"),
+        "trial 3": ("failed", "FAILED"),
+    }
+    assert trials["trial 1"].data.params == {
+        "latent_dim": "3",
+        "optimizer": "sgd",
+        "lr": "1e-05",
+        "batch_size": "64",
+        "dropout": "0.5",
+    }
+    curve = sender.client.get_metric_history(trials["trial 0"].info.run_id, "val_mse")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.08), (2, 0.06)]
+    live = {name: run.data.metrics.get("live_units") for name, run in trials.items()}
+    assert live == {"trial 0": 48, "trial 1": 57, "trial 2": 0, "trial 3": None}
+
+
+def test_sent_again_from_the_start_nothing_is_there_twice(
+    sender: Any, journal: Journal, tmp_path: Path
+) -> None:
+    (tmp_path / "trials.csv").write_text(TRIALS)
+    journal.add("metrics", values={"val_loss": 0.5}, step=1)
+    journal.add("trials", file=journal.keep(tmp_path / "trials.csv"))
+    sender.send(journal)
+    run, study = journal.ids["run"], journal.ids["study"]
+    journal.count, journal.ids = 0, {}  # as if the process had died before it noted anything
+    sender.send(journal)
+    assert journal.ids == {"run": run, "study": study}
+    assert len(sender.client.get_metric_history(run, "val_loss")) == 1
+    assert len(sender.client.search_runs([sender.trials], f"tags.search = '{run}'")) == 4
+
+
+def test_what_an_earlier_version_left_in_the_queue_is_sent(sender: Any, tmp_path: Path) -> None:
+    """Without the digests that the entries have now."""
+    tags = {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"}
+    study = {"state": tmp_path.name, "tags": tags, "stages": ["tune"], "params": {}}
+    stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
+    journal = begin_journal(tmp_path, "tune", study=study, stage=stage)
+    journal.add("end", stage="tune", status="FINISHED", error="", outputs={}, made={}, results=[])
+    sender.send(journal)
+    assert sender.client.get_run(journal.ids["run"]).info.status == "FINISHED"
+
+
+def test_what_is_refused_is_said_and_does_not_stop_the_rest(
+    sender: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("latent_digits.tracking.mlflow.sender.say", said.append)
+    journal.add("metrics", values={"not/a metric?": 1.0}, step=1)
+    journal.add("metrics", values={"val_loss": 0.5}, step=1)
+    sender.send(journal)
+    assert not journal.unsent()
+    assert len(said) == 1
+    assert "refused metrics" in said[0]
+    assert sender.client.get_run(journal.ids["run"]).data.metrics == {"val_loss": 0.5}
+
+
+def test_what_goes_wrong_otherwise_waits(
+    sender: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def fail(*arguments: Any, **values: Any) -> None:
+        raise MlflowException("the data base is locked")
+
+    journal.add("metrics", values={"val_loss": 0.5}, step=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sender, "log_metrics", fail)
+        with pytest.raises(MlflowException, match="locked"):
+            sender.send(journal)
+    assert [entry["kind"] for entry in journal.unsent()] == ["metrics"]
+    sender.send(journal)
+    assert not journal.unsent()

@@ -1,0 +1,222 @@
+"""Training over several processes: real ones, under Fabric with gloo, equal one process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from dask import config
+
+from latent_digits.console import UserError
+from latent_digits.data.resume_cache import Store
+from latent_digits.engine.draws import Share, draw_levels, draw_like, sliced
+from latent_digits.engine.dropout import ReluDropout
+from latent_digits.engine.stack import Linear, Stack
+from latent_digits.models.networks import sample
+from latent_digits.project.params import FabricParams
+from latent_digits.study.execution import Training, run_trainings
+from latent_digits.study.noise import Noise
+from latent_digits.study.trainings import (
+    Trained,
+    train_autoencoder,
+    train_denoiser,
+    train_end_to_end,
+    train_head,
+    train_vae,
+)
+from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.digits import Digits
+from latent_digits.training.loop import Recipe, Row
+from latent_digits.training.ranks import DEFAULT, Ranks, Spread, run_rank
+from latent_digits.training.workers import CallError, Workers, workers
+from remote import dying_rank, failing_rank, listening
+from servers import Scheduler
+
+TWO, THREE = (replace(DEFAULT, devices=count) for count in (2, 3))
+RECIPE = Recipe("adam", 1e-3, 32, epochs=3, patience=3)
+NOISE = Noise(0.5, 0.3, 0.05, 0.5)
+# Dropout, noise and the VAE's samples are drawn in all of them.
+TRAININGS: dict[str, tuple[Callable[..., Trained], tuple[Any, ...]]] = {
+    "autoencoder": (train_autoencoder, (5, 0.2, RECIPE, 1, None)),
+    "denoiser": (train_denoiser, (5, 0.2, RECIPE, NOISE, 1, None)),
+    "vae": (train_vae, (5, RECIPE, 1, None)),
+    "head": (train_head, (5, None, 16, RECIPE, 1, None)),
+    "classifier": (train_end_to_end, (5, 0.2, 16, RECIPE, 1, None)),
+}
+
+
+def digits() -> Digits:
+    """129 images to learn from: the last batch has one, which not all processes can share."""
+    images = np.random.default_rng(0).integers(0, 256, (629, 28, 28), dtype=np.uint8)
+    labels = np.arange(629) % 10
+    return Digits(images[:129], labels[:129], images[129:], labels[129:])
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[tuple[Workers, Any]]:
+    """Three workers, and the data on each."""
+    with workers(3) as crew:
+        yield crew, crew.share(digits())
+
+
+def ignore(name: str, event: Any) -> None:
+    pass
+
+
+def close(found: list[Row], expected: list[Row], tolerance: float) -> None:
+    for row, other in zip(found, expected, strict=True):
+        assert row == pytest.approx(other, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_and_three_processes_give_the_loss_curve_of_one(
+    crew: tuple[Workers, Any], name: str
+) -> None:
+    here, shared = crew
+    function, arguments = TRAININGS[name]
+    call = (function, shared, *arguments)
+    expected = dict(here.run({name: call}, ignore))[name]
+    heard: list[Any] = []
+    found = here.run_spread(name, TWO, call, lambda name, event: heard.append((name, event)))
+    again, by_three = (here.run_spread(name, spread, call, ignore) for spread in (TWO, THREE))
+    close(found.history, expected.history, 1e-5)
+    close(by_three.history, expected.history, 1e-5)
+    epochs = [(who, len(event.history)) for who, event in heard if isinstance(event, Checkpoint)]
+    assert epochs == [(name, n) for n in (1, 2, 3)]
+    assert again.history == found.history
+    for key, weights in found.weights.items():
+        assert again.weights[key].tobytes() == weights.tobytes()
+        np.testing.assert_allclose(weights, expected.weights[key], atol=1e-4)
+
+
+def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any]) -> None:
+    here, shared = crew
+    for name in ("denoiser", "vae"):
+        function, arguments = TRAININGS[name]
+        call = (function, shared, *arguments)
+        expected = dict(here.run({name: call}, ignore))[name].history
+        one, two = (replace(DEFAULT, devices=n, precision="bf16-mixed") for n in (1, 2))
+        alone = dict(here.run({name: (run_rank, one, 0, None, "", *call)}, ignore))[name]
+        for history in (alone.history, here.run_spread(name, two, call, ignore).history):
+            close(history, expected, 2e-2)  # bfloat16 has three digits
+            assert history != expected
+
+
+def test_a_rank_that_is_killed_is_replaced_and_the_result_is_the_same(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run(dying_rank, (str(project / "marker"),))
+    assert "lost one of 2 processes" in capsys.readouterr().err
+    _, second = map(int, (project / "marker").read_text().split())
+    assert second in (1, 2)  # rank 0 may have reported its second epoch when rank 1 was killed
+    shutil.rmtree(".state")
+    expected = run(dying_rank, (str(project / "marker"),))
+    assert found.history == expected.history
+    for key, weights in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[key], weights)
+    monkeypatch.setattr("latent_digits.study.execution.STARTS", 1)
+    with pytest.raises(UserError, match="ae was given up: it lost a process in each of 1 starts"):
+        run(dying_rank, (str(project / "another"),))
+
+
+def run(function: Callable[..., Trained], before: tuple[Any, ...]) -> Trained:
+    """A training over two processes, as a stage runs it."""
+
+    arguments = (*before, 5, 0.2, RECIPE, 1)
+    two = FabricParams(
+        accelerator="cpu", devices=2, num_nodes=1, strategy="ddp", precision="32-true"
+    )
+    trainings = {"ae": Training(function, arguments, RECIPE.epochs, {})}
+    store = Store("train_ae", digits())
+    return run_trainings(store, digits(), trainings, two, lambda values, step: None)["ae"]
+
+
+def test_the_exception_of_one_rank_is_what_is_raised(crew: tuple[Workers, Any]) -> None:
+    here, shared = crew
+    with pytest.raises(CallError) as error:
+        here.run_spread("a", TWO, (failing_rank, shared), ignore)
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+def test_ranks_listen_on_loopback_only(crew: tuple[Workers, Any]) -> None:
+    here, _ = crew
+    assert here.run_spread("a", TWO, (listening,), ignore) == {"127.0.0.1"}
+    alone = replace(DEFAULT, strategy="ddp")
+    found = dict(here.run({"a": (run_rank, alone, 0, None, "", listening)}, ignore))
+    assert found["a"] == {"127.0.0.1"}
+
+
+def test_a_scheduler_that_is_lost_is_a_sentence() -> None:
+    function, arguments = TRAININGS["autoencoder"]
+    with Scheduler() as dask:
+        for _ in range(2):
+            dask.start_worker()
+        with config.set({"scheduler-address": dask.address}), workers(1) as here:
+            call = (function, here.share(digits()), *arguments)
+            with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
+                here.run_spread("a", TWO, call, lambda name, event: dask.kill())
+
+
+def test_the_workers_of_two_hosts() -> None:
+    function, arguments = TRAININGS["autoencoder"]
+    spread = Spread("cpu", 1, 2, "ddp", "32-true")
+    with Scheduler() as dask:
+        for host in ("127.0.0.1", "127.0.0.2"):
+            dask.start_worker(host)
+        with config.set({"scheduler-address": dask.address}), workers(1) as here:
+            call = (function, here.share(digits()), *arguments)
+            found = here.run_spread("ae", spread, call, ignore)
+            expected = dict(here.run({"ae": call}, ignore))["ae"]
+    close(found.history, expected.history, 1e-5)
+
+
+def test_what_cannot_be_spread_is_a_sentence(
+    crew: tuple[Workers, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, shared = crew
+    function, arguments = TRAININGS["autoencoder"]
+    call = (function, shared, *arguments)
+    with pytest.raises(UserError, match="num_nodes is 2, but this machine's workers are on one"):
+        here.run_spread("a", replace(TWO, num_nodes=2), call, ignore)
+    monkeypatch.setattr("latent_digits.training.workers.WAIT_FOR_WORKERS", 0)
+    with pytest.raises(UserError, match=r"for 4 workers on each of 1 hosts; found: 3 on 127\.0"):
+        here.run_spread("a", replace(TWO, devices=4), call, ignore)
+    small = (function, shared, 5, 0.2, replace(RECIPE, batch_size=2), 1, None)
+    with pytest.raises(UserError, match="3 processes cannot share batches of 2 images"):
+        here.run_spread("a", THREE, small, ignore)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="Fabric does not take the section `fabric` here"):
+            here.run_spread("a", replace(TWO, accelerator="cuda"), call, ignore)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_slices_are_a_whole_batch(processes: int) -> None:
+    for batch in (0, 1, 4, 64, 127):
+        images = torch.arange(batch)
+        parts = [images[Ranks(rank, processes).slice(batch)] for rank in range(processes)]
+        assert torch.equal(torch.cat(parts), images)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_an_image_meets_the_same_draws_in_any_slice(way: str) -> None:
+    def drawn(x: torch.Tensor) -> list[torch.Tensor]:
+        torch.manual_seed(1)
+        normal = draw_like(torch.randn, x.movedim(-1, 0)).movedim(0, -1)
+        dropped = Stack(*layers)(torch.ones(x.shape[-1], 1))
+        latents = sample(*torch.zeros(2, 5, x.shape[-1]).mT)
+        grey = torch.full_like(x, 0.5).movedim(-1, 0)
+        drawn = [normal, draw_levels(x.shape, x), NOISE(grey).movedim(0, -1)]
+        return [*drawn, dropped.movedim(0, -1), latents.movedim(0, -1)]
+
+    layers = Linear(1, 15), ReluDropout(0.5)
+
+    whole = drawn(torch.zeros(3, 5, 17))
+    for part in (slice(0, 6), slice(6, 17)):
+        with sliced(Share(part.start, 17)):
+            found = drawn(torch.zeros(3, 5, part.stop - part.start))
+        for slice_of, all_of in zip(found, whole, strict=True):
+            assert torch.equal(slice_of, all_of[..., part])
