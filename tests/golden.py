@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from latent_digits import engine
 from latent_digits.arithmetic import in_force, one_thread
 from latent_digits.study.noise import Noise
 from latent_digits.data.dataset import Dataset
@@ -129,7 +130,7 @@ def trials(digits: Digits) -> list[Trial]:
 def loaded(trained: Trained, **about: Any) -> Any:
     network = build({"latent_dim": Z, "hidden": HIDDEN, **about})
     network.load_state_dict({k: torch.from_numpy(v) for k, v in trained.weights.items()})
-    return network.eval()
+    return engine.accelerate(network).eval()
 
 
 def measures(evaluation: Evaluation, found: dict[str, Trained]) -> dict[str, Any]:

@@ -21,9 +21,7 @@ from latent_digits.data.dataset import load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.engine.convolutions import Conv2d, ConvTranspose2d
-from latent_digits.engine.stack import Linear
-from latent_digits.models.initialization import fan_in, initialised
+from latent_digits.models.initialization import WEIGHTED, fan_in, initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.project.params import Budget, Params, load_params
@@ -145,10 +143,10 @@ def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:
 def hes(model: nn.Module) -> nn.Module:
     """The weights of He et al. 2015 and no bias, in every layer."""
     for layer in model.modules():
-        if isinstance(layer, (Linear, Conv2d, ConvTranspose2d)):
+        if isinstance(layer, WEIGHTED):
             bound = math.sqrt(6 / fan_in(layer))
             layer.weight.uniform_(-bound, bound)
-            layer.bias.zero_()
+            layer.bias.zero_()  # pyright: ignore[reportOptionalMemberAccess]
     return model
 
 

@@ -1,0 +1,17 @@
+"""The engine: networks of `torch.nn` layers and what surrounds them, compiled for the CPU.
+
+`accelerate(model)` makes the recognised parts of a model fast and leaves the rest to PyTorch;
+`explain(model)` says which is which; within `off()` PyTorch computes everything. It knows nothing
+of the project.
+"""
+
+from latent_digits.engine.sequential import (
+    Watch,
+    accelerate,
+    backward,
+    explain,
+    left_to_pytorch,
+)
+from latent_digits.engine.switch import off
+
+__all__ = ["Watch", "accelerate", "backward", "explain", "left_to_pytorch", "off"]

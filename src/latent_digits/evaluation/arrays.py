@@ -1,7 +1,6 @@
 """The arrays that the figures draw: images, paths through latent space, projections, shapes."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +9,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from latent_digits.data.storage import Arrays
-from latent_digits.engine.pixels import as_input
-from latent_digits.engine.stack import Stack, batch_last
+from latent_digits.engine.functional import pixels
 from latent_digits.evaluation.measures import Sample, latents, reconstructions
 from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
 from latent_digits.study.noise import Noise
@@ -21,12 +19,12 @@ SHOWN = 9  # images a figure of reconstructions, in a 3×3 grid
 
 def pairs(model: nn.Module, inputs: Tensor) -> Arrays:
     """What the model sees and what it makes of it, [N, 28, 28] each."""
-    return {"input": as_input(inputs)[:, 0].numpy(), "output": reconstructions(model, inputs)}
+    return {"input": pixels(inputs)[:, 0].numpy(), "output": reconstructions(model, inputs)}
 
 
 def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
     """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, 28, 28]."""
-    x = as_input(image)[None]
+    x = pixels(image)[None]
     torch.manual_seed(seed)
     none = Noise(0.0, 0.0, 0.0, 0.0)
     gaussian = {"gaussian_mean": noise.gaussian_mean, "gaussian_variance": noise.gaussian_variance}
@@ -73,20 +71,18 @@ def layer_shapes(model: Autoencoder) -> Arrays:
     return {"encoder": shapes_of(model.encoder, image), "decoder": shapes_of(model.decoder, z)}
 
 
-def shapes_of(stack: Stack, x: Tensor) -> np.ndarray:
+def shapes_of(stack: nn.Sequential, x: Tensor) -> np.ndarray:
     """The shapes of the input and of the output of every layer that has weights."""
-    y = batch_last(x)
-    shapes = [shape_of(y)]
-    layers: tuple[Any, ...] = tuple(stack.layers)
+    shapes = [shape_of(x)]
     with torch.no_grad():
-        for layer in layers:
-            y, _ = layer.run(y)
+        for layer in stack:
+            x = layer(x)
             if list(layer.parameters()):
-                shapes.append(shape_of(y))
+                shapes.append(shape_of(x))
     return np.array(shapes, dtype=np.int32)
 
 
 def shape_of(activation: Tensor) -> tuple[int, int, int]:
-    """(C, H, W) of a batch-last image, or (features, 0, 0) of a vector."""
-    sizes = activation.shape[:-1]
+    """(C, H, W) of an image [1, C, H, W], or (features, 0, 0) of a vector."""
+    sizes = activation.shape[1:]
     return (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 else (sizes[0], 0, 0)

@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix, davies_bouldin_score
 from torch import Tensor, nn
 
 from latent_digits.data.dataset import Dataset
-from latent_digits.engine.pixels import as_input
+from latent_digits.engine.functional import pixels
 from latent_digits.models.losses import mean_squared_error
 from latent_digits.models.networks import VariationalAutoencoder
 from latent_digits.models.objectives import (
@@ -106,7 +106,7 @@ class Evaluation:
         return {
             "test_mse": array(denoised),
             "harsh_test_mse": array(denoised_harsh),
-            "noisy_test_mse": array(mean_squared_error(noisy, as_input(clean))),
+            "noisy_test_mse": array(mean_squared_error(noisy, pixels(clean))),
         }
 
     def noisy_test(self, name: str, noise: Noise) -> Tensor:
@@ -208,7 +208,7 @@ def reconstructions(model: nn.Module, inputs: Tensor) -> np.ndarray:
 
 def flat(images: Tensor) -> np.ndarray:
     """Images as rows of floats in [0, 1], [N, 784]."""
-    return as_input(images).flatten(1).numpy()
+    return pixels(images).flatten(1).numpy()
 
 
 def array(values: Tensor) -> np.ndarray:

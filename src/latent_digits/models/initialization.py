@@ -7,71 +7,80 @@ the same way.
 """
 
 import math
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from math import prod
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from latent_digits.engine.convolutions import KERNEL, STRIDE, Conv2d, ConvTranspose2d
-from latent_digits.engine.dropout import ReluDropout
-from latent_digits.engine.stack import Linear, Sigmoid, Stack
 from latent_digits.seeds import seed_for
 
 Model = TypeVar("Model", bound=nn.Module)
-SMALL = 0.1  # times 1 / fan-in: the variance of weights after which nothing follows
+Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+HALVING = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)  # take about half of what passes away
+SMALL = 0.1  # times 1 / fan-in: the variance of weights after which no activation follows
 
 
 @torch.no_grad()
 def initialised(seed: int, build: Callable[[], Model], brightness: float) -> Model:
     """What `build` makes, with initial weights that follow from `seed` alone.
 
-    Uniform weights: of variance 2 / fan-in before a ReLU, which takes half of what passes away (He
-    et al. 2015, "Delving deep into rectifiers", section 2.2), and 1 / fan-in before a sigmoid.
-    Between two ReLUs of a stack a unit's weights sum to zero: since its inputs are not negative, it
+    Uniform weights, in each `nn.Sequential`: of variance 2 / fan-in before a ReLU or its like,
+    which takes half of what passes away (He et al. 2015, "Delving deep into rectifiers", section
+    2.2), and 1 / fan-in before a sigmoid.
+    Between two of these a unit's weights sum to zero: since its inputs are hardly negative, it
     would else answer to nearly all images or to nearly none (Huang et al. 2017, "Centered weight
     normalization in accelerating training of deep neural networks").
     Latents and logits begin small, as what a network ends with does in Zhang et al. 2019, "Fixup
     initialization". Biases are zero, but images that a sigmoid makes begin with a mean of
     `brightness`, in [0, 1] (Lin et al. 2017, "Focal loss for dense object detection", section 3.3,
-    begin with a prior so).
+    begin with a prior so). Other layers keep PyTorch's initial values.
     """
     torch.manual_seed(seed_for(seed, "init"))
     model = build()
     for stack in model.modules():
-        if isinstance(stack, Stack):
-            after_relu = False
-            for layer, then in pairwise([*stack.layers, None]):
-                if isinstance(layer, ReluDropout):
-                    after_relu = True
-                elif isinstance(layer, (Linear, Conv2d, ConvTranspose2d)):
-                    before_relu = isinstance(then, ReluDropout)
-                    gain = 2.0 if before_relu else 1.0 if isinstance(then, Sigmoid) else SMALL
+        if isinstance(stack, nn.Sequential):
+            after_halving = False
+            for index, layer in enumerate(stack):
+                if isinstance(layer, HALVING):
+                    after_halving = True
+                elif isinstance(layer, WEIGHTED):
+                    then = activation([*stack][index + 1 :])
+                    halved, bright = isinstance(then, HALVING), isinstance(then, nn.Sigmoid)
+                    gain = 2.0 if halved else 1.0 if bright else SMALL
                     bound = math.sqrt(3 * gain / fan_in(layer))
                     layer.weight.uniform_(-bound, bound)
-                    if after_relu and before_relu:
+                    if after_halving and halved:
                         centre(layer)
-                    layer.bias.fill_(logit(brightness) if isinstance(then, Sigmoid) else 0.0)
-                    after_relu = False
+                    if layer.bias is not None:
+                        layer.bias.fill_(logit(brightness) if bright else 0.0)
+                    after_halving = False
     return model
 
 
-def fan_in(layer: Linear | Conv2d | ConvTranspose2d) -> float:
+def activation(layers: Iterable[nn.Module]) -> nn.Module | None:
+    """What these layers begin with, but for normalization and dropout."""
+    passing = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d)
+    return next((layer for layer in layers if not isinstance(layer, passing)), None)
+
+
+def fan_in(layer: Weighted) -> float:
     """How many inputs an output is a sum of; in the mean, of a transposed convolution."""
     match layer:
-        case ConvTranspose2d():
-            return layer.weight.shape[0] * KERNEL**2 / STRIDE**2
-        case Conv2d():
-            return layer.weight.shape[1] * KERNEL**2
-        case Linear():
+        case nn.ConvTranspose2d():
+            return layer.weight.shape[0] * prod(layer.kernel_size) / prod(layer.stride)
+        case nn.Conv2d():
+            return layer.weight.shape[1] * prod(layer.kernel_size)
+        case nn.Linear():
             return layer.weight.shape[1]
 
 
-def centre(layer: Linear | Conv2d | ConvTranspose2d) -> None:
+def centre(layer: Weighted) -> None:
     """Make the weights of an output sum to zero, with the variance that they had."""
     # Of a transposed convolution each tap by itself: an output pixel meets some of them.
-    over = (0,) if isinstance(layer, ConvTranspose2d) else tuple(range(1, layer.weight.ndim))
+    over = (0,) if isinstance(layer, nn.ConvTranspose2d) else tuple(range(1, layer.weight.ndim))
     mean = layer.weight.double().mean(over, keepdim=True)
     count = layer.weight.numel() / mean.numel()
     if count > 1:

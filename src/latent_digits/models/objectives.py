@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from latent_digits.engine.pixels import as_input
+from latent_digits.engine.functional import pixels
 from latent_digits.models import losses
 from latent_digits.seeds import seed_for
 
@@ -60,6 +60,6 @@ def measure(
     parts = []
     for number, (x, target) in list(enumerate(pairs))[batches]:
         torch.manual_seed(seed_for(seed, number))
-        parts.append(objective(model, as_input(x), as_input(target)))
+        parts.append(objective(model, pixels(x), pixels(target)))
     names = parts[0] if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}

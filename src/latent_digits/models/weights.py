@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from latent_digits import engine
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, require_same_split
 from latent_digits.data.storage import Arrays, Row, read_tensors, write_tensors
@@ -57,7 +58,7 @@ def load_model(path: Path, dataset: Dataset) -> tuple[nn.Module, Row]:
             f"{path} does not hold the weights that it describes ({reason}); delete it, and "
             "`dvc repro` trains it again."
         ) from None
-    return model.eval(), about
+    return engine.accelerate(model).eval(), about
 
 
 def load_encoder(path: Path, dataset: Dataset) -> Arrays:

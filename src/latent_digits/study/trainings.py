@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent_digits import engine
 from latent_digits.data.storage import Arrays
 from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import (
@@ -145,7 +146,7 @@ def train_head(
     )
     if encoder_weights is not None:
         encoder.load_state_dict({k: torch.from_numpy(v) for k, v in encoder_weights.items()})
-    encoder.requires_grad_(False).eval()
+    engine.accelerate(encoder).requires_grad_(False).eval()
     train_images, val_images = images_of(digits)
     train_labels, val_labels = labels_of(digits)
     encoder.to(train_images.device)
@@ -165,10 +166,10 @@ def train_head(
 
 def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:
     """A head for standardized latents as one for raw latents: its first layer takes in both."""
-    weight = head["layers.0.weight"] / deviation
+    weight = head["0.weight"] / deviation
     return head | {
-        "layers.0.weight": weight,
-        "layers.0.bias": head["layers.0.bias"] - weight @ mean,
+        "0.weight": weight,
+        "0.bias": head["0.bias"] - weight @ mean,
     }
 
 

@@ -1,39 +1,48 @@
 """Which of a network's ReLU units are dead: answer to none of the images that a model is shown.
 
 A unit is what has weights of its own: a neuron of a linear layer, a channel of a convolution. A
-layer's name is that of its stack and its place among the stack's ReLU layers, from 1: "encoder_1".
+layer's name is that of its `nn.Sequential` and its place among the ReLU layers there, from 1:
+"encoder_1".
 """
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from latent_digits.engine.dropout import ReluDropout
-from latent_digits.engine.stack import Layer, Linear, Stack
+from latent_digits import engine
 from latent_digits.training import ranks
 
 PREFIX = "dead_"
 
 
 class Units:
-    """The ReLU units of `model`, and who has answered so far; see `stack.watched`."""
+    """The ReLU units of `model`, and which have answered while it was `watched`."""
 
     def __init__(self, model: nn.Module):
-        self.names: dict[Layer, str] = {}
+        self.names: dict[nn.Module, str] = {}
         self.live: dict[str, Tensor] = {}  # bool [units]
         for name, before, relu in relus(model):
             self.names[relu] = name
-            self.live[name] = torch.zeros_like(before.bias, dtype=torch.bool)
+            self.live[name] = before.weight.new_zeros(width(before), dtype=torch.bool)
 
-    def __call__(self, layer: Layer, y: Tensor) -> None:
-        """Note who answers, of a batch's activations [units, ..., B]."""
-        if name := self.names.get(layer):
-            live = self.live[name]
-            if not live.all():  # of most layers only a few rows are looked at
-                live[~live] = (y[~live] > 0).flatten(1).any(1)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within the block the units' answers are noted."""
+        hooks = [relu.register_forward_hook(engine.Watch(self.look)) for relu in self.names]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def look(self, relu: nn.Module, y: Tensor) -> None:
+        """Note which units answer, of a batch's activations [B, units, ...]."""
+        live, y = self.live[self.names[relu]], y.movedim(0, -1)
+        if not live.all():  # of most layers only a few rows are looked at
+            live[~live] = (y[~live] > 0).flatten(1).any(1)
 
     def dead(self) -> dict[str, float]:
         """For a history's row: the share of dead units by layer, as all processes saw it."""
@@ -48,16 +57,31 @@ class Units:
         }
 
 
-def relus(model: nn.Module) -> list[tuple[str, Any, Layer]]:
-    """Each ReLU layer's name, the layer before it, and the layer."""
+def relus(model: nn.Module) -> list[tuple[str, Any, nn.Module]]:
+    """Each ReLU layer's name, the layer before it that has units, and the layer."""
     found = []
     for path, stack in model.named_modules():
-        if isinstance(stack, Stack):
-            name = path or type(stack).__name__.lower()
-            layers: Any = pairwise(stack.layers)
-            pairs = [(one, then) for one, then in layers if isinstance(then, ReluDropout)]
-            found += [(f"{name}_{n}", *pair) for n, pair in enumerate(pairs, start=1)]
+        if isinstance(stack, nn.Sequential):
+            name, before, number = path or type(stack).__name__.lower(), None, 0
+            for layer in stack:
+                if width(layer) or isinstance(layer, (nn.Flatten, nn.Unflatten)):
+                    before = layer
+                elif isinstance(layer, nn.ReLU) and width(before):
+                    number += 1
+                    found.append((f"{name}_{number}", before, layer))
     return found
+
+
+def width(layer: nn.Module | None) -> int:
+    """How many units a layer's output has; 0 where it has none of its own."""
+    match layer:
+        case nn.Linear():
+            return layer.out_features
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            return layer.out_channels
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return layer.num_features
+    return 0
 
 
 def dead_shares(row: Mapping[str, float]) -> dict[str, float]:
@@ -79,7 +103,7 @@ def live_neurons(model: nn.Module, row: Mapping[str, float]) -> int:
     """The least number of live neurons in a hidden linear layer."""
     shares = dead_shares(row)
     return min(
-        round((1 - shares[name]) * len(before.bias))
+        round((1 - shares[name]) * width(before))
         for name, before, _ in relus(model)
-        if isinstance(before, Linear)
+        if isinstance(before, (nn.Linear, nn.BatchNorm1d))
     )

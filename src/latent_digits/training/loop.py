@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latent_digits import engine
 from latent_digits.console import UserError
 from latent_digits.engine.draws import Share, sliced
-from latent_digits.engine.pixels import as_input
-from latent_digits.engine.stack import watched
+from latent_digits.engine.functional import pixels
 from latent_digits.models.objectives import Objective, measure
 from latent_digits.seeds import seed_for
 from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.cuda_graphs import Replayed, Take
 from latent_digits.training.dead_units import Units
-from latent_digits.training.optimizers import WARMUP, Descent, Number
+from latent_digits.training.optimizers import WARMUP, Descent, Number, clone, copy
 
 Row = dict[str, float]
 
@@ -83,23 +83,25 @@ def fit(
     the same result; see `latent_digits.training.ranks`.
     """
     device, here = train.inputs.device, ranks.current()
-    model.to(device)
+    engine.accelerate(model.to(device))
     descent = Descent(model, recipe.optimizer, recipe.lr, recipe.warmup)
     steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
-    flat, average = descent.flat, descent.average
 
     history: list[Row] = []
-    best_values = flat.values.clone()
+    best = clone(descent.weights)
     if checkpoint:
         history += checkpoint.history
-        descent.restore(checkpoint.arrays)
-        best_values.copy_(torch.from_numpy(checkpoint.arrays["best"]))
+        saved = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
+        descent.restore(saved)
+        copy(best, {name: saved[f"best.{name}"] for name in best})
     while not (over(history, recipe, len(train.inputs)) or stop(history)):
         epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
         units = Units(model)
-        with average.in_place(), here.autocast(), watched(units):
+        for buffer in descent.buffers():
+            here.average(buffer)
+        with descent.average.in_place(), here.autocast(), units.watched():
             pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
             values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
         sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
@@ -115,10 +117,11 @@ def fit(
             )
         history.append(row)
         if best_row(history) is row:
-            best_values.copy_(average.values)
-        arrays = descent.state() | {"best": best_values.cpu().numpy().copy()}
+            copy(best, descent.average.values)
+        state = descent.state() | {f"best.{name}": value for name, value in best.items()}
+        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
         on_epoch(Checkpoint(arrays, list(history)))
-    flat.values.copy_(best_values)
+    copy(descent.weights, best)
     return history
 
 
@@ -188,11 +191,11 @@ class Steps:
     def backward(self, batch: Tensor, weight: float) -> None:
         """Add the gradients of the images at `batch`, each with `weight`, and their values."""
         inputs, targets = self.train.inputs, self.train.targets
-        x = as_input(inputs, batch)
-        target = x if targets is inputs else as_input(targets, batch)
+        x = pixels(inputs, batch)
+        target = x if targets is inputs else pixels(targets, batch)
         values = self.objective(self.model, x if self.corrupt is None else self.corrupt(x), target)
         loss = values["loss"]
-        loss.backward(torch.full_like(loss, weight))
+        engine.backward(loss, torch.full_like(loss, weight))
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
             if name in self.totals:

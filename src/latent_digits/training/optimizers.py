@@ -5,14 +5,13 @@ of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03. `tests/
 them equal to torch.optim.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latent_digits.engine import kernels
+from latent_digits.engine import functional
 
 
 class FlatParameters:
@@ -63,29 +62,7 @@ class Adam:
     def update(self, step_size: Number, correction: Number) -> None:
         """A step along the gradients, after which they are zero."""
         vectors = self.flat.values, self.flat.gradients, self.mean, self.square
-        if self.mean.is_cpu:
-            arrays = [vector.numpy() for vector in vectors]
-            number = arrays[0].dtype.type
-            numbers = map(number, (step_size, correction, BETA1, BETA2, EPSILON))
-            kernels.adam(*arrays, *numbers)
-        else:
-            adam(*vectors, step_size, correction)
-
-
-def adam(
-    values: Tensor,
-    gradients: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    step_size: Number,
-    correction: Number,
-) -> None:
-    """`kernels.adam` in PyTorch's operations."""
-    mean.lerp_(gradients, 1 - BETA1)
-    square.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
-    denominator = square.sqrt().div_(correction).add_(EPSILON)
-    values.sub_(mean.div(denominator).mul_(step_size))
-    gradients.zero_()
+        functional.adam(*vectors, step_size, correction, BETA1, BETA2, EPSILON)
 
 
 class SGD:
@@ -109,17 +86,17 @@ class SGD:
 
 
 class Average:
-    """A model's weights averaged over about the last tenth of its steps.
+    """A model's weights averaged over about the last tenth of its steps, buffers included.
 
     At a constant learning rate the weights jitter around a better place, and their average is close
-    to it. The window grows with the training (Karras et al. 2024, "Analyzing and improving the
-    training dynamics of diffusion models", section 3.1), so that early epochs are not held back;
-    Polyak & Juditsky 1992 is the source of the idea.
+    to it. The window grows with the training (polynomial-decay averaging, Shamir & Zhang 2013,
+    "Stochastic gradient descent for non-smooth optimization", section 4), so that early epochs are
+    not held back; Polyak & Juditsky 1992 is the source of the idea.
     """
 
-    def __init__(self, flat: FlatParameters):
-        self.flat = flat
-        self.values = flat.values.clone()
+    def __init__(self, weights: Mapping[str, Tensor]):
+        self.weights = weights  # the model's own, by name
+        self.values = clone(weights)
 
     def numbers(self, step: int) -> list[float]:
         """What `update` needs at a step, counted from 1: the weight of the newest."""
@@ -127,29 +104,35 @@ class Average:
 
     def update(self, share: Number) -> None:
         """Take in the weights after a step."""
-        self.values.lerp_(self.flat.values, share)
+        for name, value in self.values.items():
+            if value.is_floating_point():
+                value.lerp_(self.weights[name], share)
+            else:
+                value.copy_(self.weights[name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The model has the averaged weights within the block, and its own after it."""
-        own = self.flat.values.clone()
-        self.flat.values.copy_(self.values)
+        own = clone(self.weights)
+        copy(self.weights, self.values)
         try:
             yield
         finally:
-            self.flat.values.copy_(own)
+            copy(self.weights, own)
 
 
 class Descent:
     """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
 
-    `warmup` is how many steps that takes, `steps` how many were taken.
+    `warmup` is how many steps that takes, `steps` how many were taken. `weights` are the parameters
+    as one vector and the model's buffers, such as a BatchNorm's, by name.
     """
 
     def __init__(self, model: nn.Module, optimizer: str, lr: float, warmup: int = WARMUP):
         self.flat = FlatParameters(model)
+        self.weights = {"values": self.flat.values} | dict(model.named_buffers())
         self.optimizer = OPTIMIZERS[optimizer](self.flat)
-        self.average = Average(self.flat)
+        self.average = Average(self.weights)
         self.lr, self.warmup, self.steps = lr, warmup, 0
 
     def next(self) -> list[float]:
@@ -165,21 +148,32 @@ class Descent:
         self.optimizer.update(*of_optimizer)
         self.average.update(share)
 
-    def vectors(self) -> dict[str, Tensor]:
-        """What steps change, by name."""
-        of_optimizer = self.optimizer.vectors()
-        return {"values": self.flat.values, "average": self.average.values} | of_optimizer
+    def buffers(self) -> list[Tensor]:
+        """The model's buffers of floats, and their averages: what each process has its own of."""
+        names = [name for name in self.weights if name != "values"]
+        both = [values[name] for values in (self.weights, self.average.values) for name in names]
+        return [buffer for buffer in both if buffer.is_floating_point()]
 
-    def state(self) -> dict[str, np.ndarray]:
-        """All that the next step follows from, copied to the CPU."""
-        vectors = {name: vector.cpu().numpy().copy() for name, vector in self.vectors().items()}
-        return vectors | {"steps": np.array([self.steps])}
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step follows from, by name; but for the steps the memory itself."""
+        average = {f"average.{name}": value for name, value in self.average.values.items()}
+        steps = {"steps": torch.tensor([self.steps])}
+        return self.weights | average | self.optimizer.vectors() | steps
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` gave."""
-        self.steps = int(state["steps"][0])
-        for name, vector in self.vectors().items():
-            vector.copy_(torch.from_numpy(state[name]))
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a copy of what `state` gave."""
+        self.steps = int(state["steps"])
+        copy(self.state(), state)
+
+
+def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tensors.items()}
+
+
+def copy(to: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Let the tensors in `to` have the values of those of the same names."""
+    for name, tensor in to.items():
+        tensor.copy_(values[name])
 
 
 def warmth(step: int, steps: int) -> float:

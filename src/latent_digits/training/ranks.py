@@ -100,6 +100,12 @@ class Ranks:
                 # Not `Fabric.all_reduce`, which waits for all processes once more before each sum.
                 distributed.all_reduce(vector)
 
+    def average(self, vector: Tensor) -> None:
+        """In place: the mean over all processes, the same bits in each."""
+        if self.processes > 1:
+            self.add_up(vector)
+            vector.div_(self.processes)
+
     def sums(self, parts: Mapping[str, Tensor], names: Collection[str]) -> dict[str, float]:
         """The sums over all processes by name; a process without images has no parts."""
         zero = torch.zeros((), dtype=torch.float64, device=self.device)

@@ -13,6 +13,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 from torch import Tensor, nn
 
+from latent_digits import engine
 from latent_digits.data.storage import read_tensors
 from latent_digits.models.networks import VariationalAutoencoder
 from latent_digits.models.objectives import Values, measure
@@ -24,7 +25,7 @@ class Served(PythonModel):
 
     def load_context(self, context: Any) -> None:
         tensors, about = read_tensors(Path(context.artifacts["weights"]))
-        self.model = build(about)
+        self.model = engine.accelerate(build(about))
         self.model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:

@@ -1,0 +1,177 @@
+"""Kernels as functions of tensors, each beside the same in PyTorch's operations.
+
+The kernel computes where `switch.takes` says so: plain float32 tensors on the CPU. Both draw the
+same numbers, and tests hold both equal. B batch, F features, P pixels, Z latent.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from latent_digits.engine import kernels
+from latent_digits.engine.draws import LEVELS, draw_keys, draw_levels, normal_levels, share_of
+from latent_digits.engine.memory import as_array, batch_last
+from latent_digits.engine.switch import is_off, takes
+
+
+def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
+    """Stored pixels, uint8 in [0, 255], as floats in [0, 1]; other tensors as they are.
+
+    All of them, or those at `index`. Pixels keep their shape [B, ...], but lie batch-last in memory
+    as activations do, so that network and loss read them without another copy.
+    """
+    if stored.dtype != torch.uint8:
+        return stored if index is None else stored[index]
+    if is_off() or not stored.is_cpu:
+        images = stored if index is None else stored[index]
+        return images.movedim(0, -1).contiguous().to(torch.float32).div_(255).movedim(-1, 0)
+    if index is None:
+        index = torch.arange(len(stored))
+    out = torch.empty(*stored.shape[1:], len(index))
+    images = stored.view(len(stored), -1)
+    kernels.pixels_batch_last(images.numpy(), index.numpy(), out.view(-1, len(index)).numpy())
+    return out.movedim(-1, 0)
+
+
+def noisy(x: Tensor, speckle: float, salt_pepper: float, mean: float, gaussian: float) -> Tensor:
+    """`x` [B, ...] with speckle, salt & pepper and Gaussian noise, each clipped to [0, 1].
+
+    `speckle` and `gaussian` are standard deviations; a share `salt_pepper` of the pixels becomes 0
+    or 1. A normal number is one of 65,536 quantiles, see `draws.normal_levels`.
+    """
+    shares = round(salt_pepper / 2 * LEVELS)  # of salt and of pepper, a multiple of 2^-16
+    of_x = batch_last(x)
+    if takes(x):
+        out = torch.empty_like(of_x)
+        arrays = of_x.flatten(0, -2).numpy(), out.flatten(0, -2).numpy()
+        draws = draw_keys(1)[0], *share_of(len(x)), normal_levels()
+        arguments: tuple[Any, ...] = (*arrays, *draws, speckle, shares, mean, gaussian)
+        kernels.noisy(*arguments)
+        return out.movedim(-1, 0)
+    levels = draw_levels((3, *of_x.shape), x)
+    y = (of_x * speckle).mul_(normal(levels[0], x)).add_(of_x).clamp_(0, 1)
+    y.masked_fill_(levels[1] < shares - LEVELS // 2, 0.0)
+    y.masked_fill_(levels[1] > LEVELS // 2 - 1 - shares, 1.0)
+    return normal(levels[2], x).mul_(gaussian).add_(mean).add_(y).clamp_(0, 1).movedim(-1, 0)
+
+
+def normal(levels: Tensor, x: Tensor) -> Tensor:
+    """The quantiles of N(0, 1) at `levels`, in the number format of `x`."""
+    return normal_table(x.device, x.dtype)[levels.int() + LEVELS // 2]
+
+
+@cache
+def normal_table(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`draws.normal_levels` where it is needed; a recorded step on a GPU cannot copy it there."""
+    return torch.from_numpy(normal_levels()).to(device, dtype)
+
+
+def normal_sample(mu: Tensor, log_var: Tensor) -> Tensor:
+    """A draw from N(mu, exp(log_var)), [B, Z] each, with its derivative by both.
+
+    The reparametrization trick of Kingma & Welling 2014.
+    """
+    if takes(mu) and takes(log_var):
+        return NormalSample.apply(mu, log_var)
+    n = normal(draw_levels((mu.shape[1], len(mu)), mu), mu)
+    return mu + n.movedim(-1, 0) * log_var.mul(0.5).exp()
+
+
+class NormalSample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
+        given = as_array(mu), as_array(log_var)
+        ctx.offset, out = np.empty_like(given[0]), np.empty_like(given[0])
+        draws = draw_keys(1)[0], *share_of(len(mu)), normal_levels()
+        arrays: tuple[Any, ...] = (*given, *draws, ctx.offset, out)
+        kernels.sample(*arrays)
+        return torch.from_numpy(out).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        gradient = batch_last(gradients[0])
+        out = torch.empty_like(gradient)
+        kernels.sample_vjp(gradient.numpy(), ctx.offset, out.numpy())
+        return gradients[0], out.t()
+
+
+def squared_error(x_hat: Tensor, x: Tensor, scale: float = 1.0) -> Tensor:
+    """Squared error summed over all but the batch, times `scale`: [B]."""
+    if takes(x_hat) and takes(x) and not x.requires_grad:
+        return SquaredError.apply(x_hat, x, scale)
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1) * scale
+
+
+class SquaredError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_hat: Tensor, x: Tensor, scale: float) -> Tensor:
+        ctx.given = as_array(x_hat), as_array(x), np.float32(scale)
+        ctx.shape = x_hat.movedim(0, -1).shape
+        out = x_hat.new_empty(len(x))
+        kernels.squared_error(*ctx.given, out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        out = gradients[0].new_empty(ctx.shape).movedim(-1, 0)
+        of_each = gradients[0].contiguous().numpy()
+        kernels.squared_error_vjp(as_array(out), of_each, *ctx.given)
+        return out, None, None
+
+
+def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL[N(mu, exp(log_var)) || N(0, 1)] summed over the latents, in nats: [B]."""
+    if takes(mu) and takes(log_var):
+        return KLDivergence.apply(mu, log_var)
+    return torch.addcmul(log_var.expm1() - log_var, mu, mu).sum(1).mul(0.5)
+
+
+class KLDivergence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
+        ctx.given = as_array(mu), as_array(log_var)
+        out = mu.new_empty(len(mu))
+        kernels.kl_divergence(*ctx.given, out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        out = gradients[0].new_empty(2, *ctx.given[0].shape)
+        of_each = gradients[0].contiguous().numpy()
+        kernels.kl_divergence_vjp(out.numpy(), of_each, *ctx.given)
+        return out[0].t(), out[1].t()
+
+
+def adam(
+    values: Tensor,
+    gradients: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    step_size: float | Tensor,
+    correction: float | Tensor,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+) -> None:
+    """Adam's update of `values`, after which the gradients are zero; vectors of one length.
+
+    Kingma & Ba 2015, algorithm 1; `mean` and `square` are the moments.
+    """
+    if takes(values):
+        arrays = [vector.numpy() for vector in (values, gradients, mean, square)]
+        numbers = map(np.float32, (step_size, correction, beta1, beta2, epsilon))
+        kernels.adam(*arrays, *numbers)
+        return
+    mean.lerp_(gradients, 1 - beta1)
+    square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+    denominator = square.sqrt().div_(correction).add_(epsilon)
+    values.sub_(mean.div(denominator).mul_(step_size))
+    gradients.zero_()

@@ -1,0 +1,303 @@
+"""An `nn.Sequential` that runs as one compiled chain where there are kernels for all its layers.
+
+A training step of these networks is some two hundred small operations, and on a CPU autograd's
+bookkeeping for each of them takes longer than the arithmetic of many. A chain is one step of
+autograd: one compiled function forwards and one back (`kernels.forwards`, `kernels.backwards`).
+
+The layers stay as they are, with their parameters. Only the class of the Sequential around them
+changes, to a subclass of what it was, as FSDP2's `fully_shard` does it. What it can run is looked
+up at each call, so that a layer that is replaced, changed or hooked is seen by the next.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
+
+from latent_digits.engine import kernels
+from latent_digits.engine.chains import OUT_SIZES, Chain, chain
+from latent_digits.engine.draws import draw_keys, share_of
+from latent_digits.engine.kernels import OUTPUT
+from latent_digits.engine.lowering import SETTINGS, steps, why_not
+from latent_digits.engine.memory import Row, batch_last, split_like
+from latent_digits.engine.switch import takes
+
+NO_KEYS = np.zeros((0, 2), np.uint32)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Watch:
+    """A forward hook of a ReLU, as `register_forward_hook` takes it, that a chain can call as well.
+
+    It gets the layer and its output [B, units, ...], which it must not keep, where no gradients are
+    asked for. (Any other hook of a layer leaves its chain to PyTorch.)
+    """
+
+    def __init__(self, look: Callable[[nn.Module, Tensor], Any]):
+        self.look = look
+
+    def __call__(self, layer: nn.Module, arguments: Any, output: Tensor) -> None:
+        if not torch.is_grad_enabled():
+            self.look(layer, output)
+
+
+class Link(NamedTuple):
+    """A chain, and the step of each of its layers."""
+
+    chain: Chain
+    places: list[int]
+
+
+class Runner:
+    """What an accelerated Sequential keeps from call to call; a copy begins anew."""
+
+    def __init__(self) -> None:
+        self.links: dict[Any, Link | None] = {}
+        self.values, self.gradients = Row(), Row()  # of the parameters
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runner, ()
+
+
+class Accelerated(nn.Sequential):
+    """What `accelerate` puts before a Sequential's own class."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        layers: list[nn.Module] = []
+        settings: list[Any] = []
+        if not takes(input) or _has_any_global_hook() or hindrance(self, layers, settings):
+            return super().forward(input)
+        parameters = [p for layer in layers for p in layer._parameters.values() if p is not None]
+        key = input.shape[1:], *settings, *[(p.shape, p.dtype, p.is_cpu) for p in parameters]
+        runner: Runner = self.__dict__.get("_runner") or renewed(self)
+        if key not in runner.links:
+            runner.links[key] = linked(layers, tuple(input.shape[1:]))
+        link = runner.links[key]
+        if link is None:
+            return super().forward(input)
+        if torch.is_grad_enabled():
+            return RunChain.apply(input, link.chain, runner, *parameters)
+        run = Run(link.chain, batch_last(input), runner.values.filled(parameters))
+        for layer, place in zip(layers, link.places, strict=True):
+            for watch in layer._forward_hooks.values():
+                watch(layer, (), run.activation(place).movedim(-1, 0))
+        return run.y.movedim(-1, 0)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Its class is made at run time, and found again by the one that it was."""
+        state: Any = super().__reduce_ex__(protocol)
+        return blank, (type(self).__mro__[2],), *state[2:]
+
+
+@cache
+def accelerated(kind: type[nn.Sequential]) -> type[nn.Sequential]:
+    """The subclass of a Sequential's class that runs chains."""
+    return type(kind.__name__, (Accelerated, kind), {"__module__": kind.__module__})
+
+
+def blank(kind: type[nn.Sequential]) -> nn.Sequential:
+    """An accelerated Sequential of this class before its state is set, as `copy` makes it."""
+    made = accelerated(kind)
+    return made.__new__(made)
+
+
+def renewed(stack: nn.Module) -> Runner:
+    stack.__dict__["_runner"] = Runner()
+    return stack.__dict__["_runner"]
+
+
+def accelerate(model: Model) -> Model:
+    """The same model, whose Sequentials run as compiled chains on the CPU where they can.
+
+    Parameters, their names, and all results but roundings stay those of PyTorch's own layers. Call
+    it again after a Sequential was added.
+    """
+    for module in model.modules():
+        if is_sequential(module) and not isinstance(module, Accelerated):
+            module.__class__ = accelerated(type(module))
+    return model
+
+
+def is_sequential(module: nn.Module) -> bool:
+    """Whether it runs its children one after the other and does nothing else."""
+    return isinstance(module, nn.Sequential) and type(module).forward in (
+        nn.Sequential.forward,
+        Accelerated.forward,
+    )
+
+
+def hindrance(stack: nn.Module, layers: list[nn.Module], settings: list[Any]) -> str:
+    """Why the layers in `stack` make no chain just now; empty where they may make one.
+
+    They are gathered in `layers`, through Sequentials within, and what a chain depends on in
+    `settings`.
+    """
+    for layer in stack._modules.values():
+        kind = type(layer)
+        if layer is None or (
+            layer._forward_pre_hooks
+            or layer._backward_hooks
+            or layer._backward_pre_hooks
+            or layer._compiled_call_impl
+            or "forward" in layer.__dict__
+        ):
+            return f"{kind.__name__} has hooks"
+        if layer._forward_hooks and (
+            kind is not nn.ReLU
+            or torch.is_grad_enabled()
+            or not all(type(hook) is Watch for hook in layer._forward_hooks.values())
+        ):
+            return f"{kind.__name__} has hooks"
+        if read := SETTINGS.get(kind):
+            layers.append(layer)
+            settings.append((kind, read(layer)))
+        elif not is_sequential(layer):
+            return f"{kind.__name__} has no kernel"
+        elif reason := hindrance(layer, layers, settings):
+            return reason
+    return ""
+
+
+def linked(layers: Sequence[nn.Module], shape: tuple[int, ...]) -> Link | None:
+    """The chain of layers for images of this shape; None where they make none."""
+    if why_not(layers) or misfit(layers):
+        return None
+    found = steps(layers, shape)
+    return found and Link(chain(found[0]), found[1])
+
+
+def misfit(layers: Sequence[nn.Module]) -> str:
+    """Why parameters are not for a kernel; empty where they are."""
+    for layer in layers:
+        for parameter in layer._parameters.values():
+            if parameter is not None and (not parameter.is_cpu or parameter.dtype != torch.float32):
+                return f"its parameters are {parameter.dtype} on {parameter.device}"
+    return ""
+
+
+class Run:
+    """A chain run forwards: see `latent_digits.engine.chains`."""
+
+    def __init__(self, chain: Chain, x: Tensor, row: Tensor):
+        images = x.shape[-1]
+        self.chain, self.x, self.row = chain, x, row
+        self.memory = x.new_empty(chain.floats * images)
+        self.y = x.new_empty(*chain.y, images)
+        keys = (
+            draw_keys(len(chain.table))
+            if chain.draws
+            else np.zeros((len(chain.table), 2), np.uint32)
+        )
+        arguments = *given(chain, x, row), keys, *share_of(images), *left(self.memory, self.y)
+        kernels.forwards(*arguments)
+
+    def activation(self, place: int) -> Tensor:
+        """What the step at `place` left, [units, ..., B]."""
+        step, images = self.chain.table[place], self.x.shape[-1]
+        memory, start = self.memory, int(step["y"])
+        if start <= OUTPUT:
+            memory, start = self.y.view(-1), OUTPUT - start
+        shape = *[int(step[name]) for name in OUT_SIZES], images
+        return memory[start * images :][: prod(shape)].view(shape)
+
+
+def given(chain: Chain, x: Tensor, row: Tensor) -> tuple[np.ndarray, ...]:
+    """What both ways begin with."""
+    return chain.table, x.flatten(0, -2).numpy(), row.numpy()
+
+
+def left(memory: Tensor, y: Tensor) -> tuple[np.ndarray, ...]:
+    """What the way forwards leaves behind."""
+    return memory.numpy(), y.view(-1).numpy()
+
+
+class RunChain(torch.autograd.Function):
+    """`Run` in autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, chain: Chain, runner: Runner, *parameters: Tensor) -> Tensor:
+        run = Run(chain, batch_last(x), runner.values.filled(parameters))
+        ctx.chain, ctx.runner = chain, runner
+        ctx.save_for_backward(run.x, run.memory, run.y, *parameters)
+        return run.y.movedim(-1, 0)  # a view, or what is saved would keep itself alive
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        x, memory, y, *parameters = ctx.saved_tensors
+        to_input, _, _, *wanted = ctx.needs_input_grad
+        row = ctx.runner.values.filled(parameters)
+        sums = gradients_of(parameters, ctx.runner.gradients) if _adding and all(wanted) else None
+        found = torch.zeros_like(row) if sums is None else sums
+        of_y = batch_last(gradients[0]).view(-1)
+        arrays = of_y.numpy(), to_input, found.numpy()
+        arguments = *given(ctx.chain, x, row), *left(memory, y), *arrays
+        of_x = kernels.backwards(*arguments)
+        of_input = torch.from_numpy(of_x).view_as(x).movedim(-1, 0) if to_input else None
+        parts = [None] * len(parameters) if sums is not None else split_like(found, parameters)
+        return of_input, None, None, *parts
+
+
+_adding = False  # in this process
+
+
+def backward(loss: Tensor, gradient: Tensor) -> None:
+    """`loss.backward(gradient)`, in which chains add to their parameters' gradients themselves.
+
+    To add them one by one takes a quarter of a millisecond a step. It needs gradients that lie one
+    behind the other, and no hooks on parameters; others are added by autograd.
+    """
+    global _adding
+    _adding = True
+    try:
+        loss.backward(gradient)
+    finally:
+        _adding = False
+
+
+def gradients_of(parameters: Sequence[Tensor], row: Row) -> Tensor | None:
+    """The gradients that parameters have as one vector, where they can be added to there."""
+    found = [p.grad for p in parameters if p.grad is not None]
+    hooked = any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters)
+    return None if hooked or len(found) < len(parameters) else row.of(found)
+
+
+def explain(model: nn.Module) -> str:
+    """A line for each part of a model: that the engine runs it on the CPU, or why PyTorch does."""
+    return "\n".join(f"{name}: {what}" for name, what, _ in parts(model))
+
+
+def left_to_pytorch(model: nn.Module) -> str:
+    """What the engine does not run on the CPU, and why, in one line; empty where it runs all."""
+    return "; ".join(f"{name} ({what})" for name, what, taken in parts(model) if not taken)
+
+
+def parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, str, bool]]:
+    """Of a model's parts the name, what is said of it, and whether it is a chain.
+
+    The parts are the outermost chains, and what else has layers or parameters.
+    """
+    name = path or type(module).__name__
+    children = [(f"{path}.{n}".lstrip("."), child) for n, child in module.named_children()]
+    inner = [(n, child) for n, child in children if len(child._modules)]
+    if is_sequential(module):
+        layers: list[nn.Module] = []
+        reason = hindrance(module, layers, []) or why_not(layers) or misfit(layers)
+        if not isinstance(module, Accelerated):
+            reason = "it was not given to engine.accelerate"
+        if not reason:
+            yield name, f"{len(layers)} layers as one compiled chain", True
+            return
+        if len(inner) < len(children):
+            yield name, reason, False
+        children = inner
+    elif module._parameters:
+        yield name, "it is in no nn.Sequential", False
+    for n, child in children:
+        yield from parts(child, n)

@@ -1,0 +1,37 @@
+"""Whether the engine computes, or PyTorch does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+_off = False  # of this process
+
+
+@contextmanager
+def off() -> Iterator[None]:
+    """Within the block PyTorch's own operations compute everything, with the same noise."""
+    global _off
+    before, _off = _off, True
+    try:
+        yield
+    finally:
+        _off = before
+
+
+def is_off() -> bool:
+    return _off
+
+
+def takes(x: Tensor) -> bool:
+    """Whether a kernel may compute with `x`: a plain float32 tensor on the CPU, not traced."""
+    return (
+        not _off
+        and (type(x) is Tensor or type(x) is nn.Parameter)
+        and x.is_cpu
+        and x.dtype is torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    )
