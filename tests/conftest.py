@@ -3,22 +3,24 @@
 import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
 
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
+from latent_digits import engine
 from smoke import PROJECT
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(params=["kernels", "operations"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to compute a layer: the CPU's kernels, and PyTorch's operations, as on a GPU."""
-    if request.param == "operations":
-        monkeypatch.setattr(torch.Tensor, "is_cpu", False, raising=False)
-    return request.param
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both ways to compute: the engine's kernels, and PyTorch's operations."""
+    with engine.off() if request.param == "operations" else nullcontext():
+        yield request.param
 
 
 @pytest.fixture

@@ -32,51 +32,40 @@ class Step(NamedTuple):
 
 
 KINDS = ("kind", "padding", "units", "dropped")
-OUT_SIZES = ("out_channels", "out_rows", "out_cols")
-SIZES = ("channels", "rows", "cols", *OUT_SIZES)
+SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
 PLACES = ("weight", "windows", "x", "y")
-# "again": another branch has left a gradient of `x` already, to which this step's is added.
-ROW = np.dtype([(name, np.int64) for name in (*KINDS, "again", *SIZES, *PLACES)])
+ROW = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 
 
 class Chain(NamedTuple):
     """Steps as compiled code reads them."""
 
     table: np.ndarray  # of ROW, a row a step
-    parameters: int  # how many numbers
     floats: int  # of memory that an image takes
-    y: Shape
-    draws: bool  # whether any step drops units
+    shapes: list[Shape]  # of what each step makes
+    drops: int  # how many steps drop units
 
 
-def chain(trunk: Sequence[Step], branches: Sequence[Sequence[Step]] = ()) -> Chain:
-    """Lay out what steps need in memory, their parameters in order.
+def chain(steps: Sequence[Step]) -> Chain:
+    """Lay out what steps need in memory, and their parameters, which follow each other in order.
 
-    The output is the trunk's, or that of the branch which reads that; of several `branches`, one
-    output [F] after the other.
+    The last step with an output of its own, and those in place on it, make the chain's.
     """
     rows = []
-    floats = weight = before = 0
-    fork = INPUT
-    lines = trunk, *branches
-    for number, line in enumerate(lines):
-        y = fork
-        first, *_, last = [n for n, step in enumerate(line) if step.kind not in IN_PLACE] * 2
-        for n, step in enumerate(line):
-            x, windows = y, floats
-            floats += step.windows
-            if n == last and (number or not branches):
-                y = OUTPUT - before
-                before += prod(step.y)
-            elif step.kind not in IN_PLACE:
-                y = floats
-                floats += prod(step.y)
-            again = n == first and 0 < number < len(branches)  # the last one's comes first
-            sizes = [size for shape in (step.x, step.y) for size in (*shape, 1, 1)[:3]]
-            numbers = step.kind, step.padding, step.units, step.dropped, again
-            rows.append((*numbers, *sizes, weight, windows, x, y))
-            weight += step.parameters
-        fork = fork if number else y
-    shape = (before,) if len(branches) > 1 else lines[-1][-1].y
-    draws = any(step.dropped for line in lines for step in line)
-    return Chain(np.array(rows, ROW), weight, floats, shape, draws)
+    floats = weight = 0
+    y = INPUT
+    last = max(n for n, step in enumerate(steps) if step.kind not in IN_PLACE)
+    for n, step in enumerate(steps):
+        x, windows = y, floats
+        floats += step.windows
+        if n == last:
+            y = OUTPUT
+        elif step.kind not in IN_PLACE:
+            y = floats
+            floats += prod(step.y)
+        sizes = [size for shape in (step.x, step.y) for size in (*shape, 1, 1)[:3]]
+        numbers = step.kind, step.padding, step.units, step.dropped
+        rows.append((*numbers, *sizes, weight, windows, x, y))
+        weight += step.parameters
+    drops = sum(step.dropped > 0 for step in steps)
+    return Chain(np.array(rows, ROW), floats, [step.y for step in steps], drops)

@@ -5,7 +5,7 @@ slice of a batch each, every one draws for the whole batch and keeps what belong
 image meets the same numbers however the batch is divided.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from math import prod
@@ -57,16 +57,6 @@ def of_slice(drawn: Tensor, images: int) -> Tensor:
     """The numbers [units, images] of this process, of those for a whole batch in one row."""
     before, batch = share_of(images)
     return drawn.view(len(drawn) // max(batch, 1), batch)[:, before : before + images].contiguous()
-
-
-def draw_like(draw: Callable[..., Tensor], x: Tensor) -> Tensor:
-    """`draw` (`torch.rand` or `torch.randn`) in the shape and the memory order of `x` [B, ...].
-
-    `torch.randn_like` draws one number after the other where `x` is not row-major, which takes ten
-    times as long. `x` must fill its memory without gaps, batch-last.
-    """
-    drawn = draw(x.shape[1:].numel() * share_of(len(x)).batch, device=x.device)
-    return of_slice(drawn, len(x)).as_strided(x.size(), x.stride())
 
 
 def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:

@@ -20,8 +20,7 @@ compiled = njit(cache=True, error_model="numpy")
 contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 LINEAR, CONV, CONV_TRANSPOSE, RELU_DROPOUT, SIGMOID, RESHAPE = range(6)  # kinds of steps
-# Activations begin so many floats an image into memory, but for a chain's input, and for its
-# output, which begins at OUTPUT and goes on below it.
+# Activations begin so many floats an image into memory, but for a chain's input and its output.
 INPUT, OUTPUT = -1, -2
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
 
@@ -460,10 +459,11 @@ def adam(values, gradients, mean, square, step_size, correction, beta1, beta2, e
 def forwards(table, x, parameters, keys, before, batch, memory, out):
     """Fill `memory` and `out` from `x` [N, B] as `table` says: see `latent_digits.engine.chains`.
 
-    All but `x` are one row. Dropout draws from `keys`, two uint32 for each step. The images lie in
-    a `batch`, so many `before` them.
+    All but `x` are one row. Dropout draws from `keys`, two uint32 for each step that drops. The
+    images lie in a `batch`, so many `before` them.
     """
     images, row = x.shape[1], x.ravel()
+    key, drawn = np.zeros(2, np.uint32), 0
     for n in range(len(table)):
         step = table[n]
         x_of = before_it(step, row, memory, out, images)
@@ -482,7 +482,9 @@ def forwards(table, x, parameters, keys, before, batch, memory, out):
         elif step.kind == RELU_DROPOUT:
             elements = y.size // max(step.units * images, 1)
             units = y.reshape(step.units, elements, images)
-            relu_dropout(units, keys[n], before, batch, step.dropped)
+            if step.dropped:
+                key, drawn = keys[drawn], drawn + 1
+            relu_dropout(units, key, before, batch, step.dropped)
         elif step.kind == SIGMOID:
             sigmoid(y.ravel())
 
@@ -502,7 +504,6 @@ def backwards(table, x, parameters, memory, out, gradient, to_input, gradients):
         y = after_it(step, row, memory, out, images)
         of_y = after_it(step, of_row, of_memory, of_out, images)
         of_x = before_it(step, of_row, of_memory, of_out, images)
-        found = np.empty_like(of_x) if step.again else of_x
         wanted = to_input or step.x != INPUT
         nothing = np.zeros(step.channels, x.dtype)  # for a bias, which the way back has none of
         if step.kind == LINEAR:
@@ -511,14 +512,14 @@ def backwards(table, x, parameters, memory, out, gradient, to_input, gradients):
             outer_products(columns(of_y), columns(x_of), of_weight)
             sums(columns(of_y), of_bias)
             if wanted:
-                product(weight.T, columns(of_y), nothing, columns(found))
+                product(weight.T, columns(of_y), nothing, columns(of_x))
         elif step.kind == CONV:
             weight, _ = convolution(step, parameters)
             of_weight, of_bias = convolution(step, gradients)
             weight_gradient(windows_of(step, memory, images), of_y, of_weight)
             sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
             if wanted:
-                scatter(of_y, weight, nothing, step.padding, found)
+                scatter(of_y, weight, nothing, step.padding, of_x)
         elif step.kind == CONV_TRANSPOSE:
             weight, _ = transposed(step, parameters)
             of_weight, of_bias = transposed(step, gradients)
@@ -528,13 +529,11 @@ def backwards(table, x, parameters, memory, out, gradient, to_input, gradients):
             weight_gradient(windows, x_of, of_weight)
             sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
             if wanted:
-                correlate(windows, weight, nothing, found)
+                correlate(windows, weight, nothing, of_x)
         elif step.kind == RELU_DROPOUT:
             relu_dropout_vjp(of_y.ravel(), y.ravel(), step.dropped)
         elif step.kind == SIGMOID:
             sigmoid_vjp(of_y.ravel(), y.ravel())
-        if step.again:
-            of_x += found
     return of_row
 
 
@@ -559,9 +558,8 @@ def activation(place, shape, row, memory, out):
     size = shape[0] * shape[1] * shape[2] * images
     if place == INPUT:
         return row.reshape(shape)
-    if place <= OUTPUT:
-        start = (OUTPUT - place) * images
-        return out[start : start + size].reshape(shape)
+    if place == OUTPUT:
+        return out.reshape(shape)
     return memory[place * images : place * images + size].reshape(shape)
 
 

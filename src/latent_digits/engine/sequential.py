@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
 from latent_digits.engine import kernels
-from latent_digits.engine.chains import OUT_SIZES, Chain, chain
+from latent_digits.engine.chains import Chain, chain
 from latent_digits.engine.draws import draw_keys, share_of
 from latent_digits.engine.kernels import OUTPUT
 from latent_digits.engine.lowering import SETTINGS, steps, why_not
@@ -188,22 +188,16 @@ class Run:
         images = x.shape[-1]
         self.chain, self.x, self.row = chain, x, row
         self.memory = x.new_empty(chain.floats * images)
-        self.y = x.new_empty(*chain.y, images)
-        keys = (
-            draw_keys(len(chain.table))
-            if chain.draws
-            else np.zeros((len(chain.table), 2), np.uint32)
-        )
+        self.y = x.new_empty(*chain.shapes[-1], images)
+        keys = draw_keys(chain.drops) if chain.drops else NO_KEYS
         arguments = *given(chain, x, row), keys, *share_of(images), *left(self.memory, self.y)
         kernels.forwards(*arguments)
 
     def activation(self, place: int) -> Tensor:
         """What the step at `place` left, [units, ..., B]."""
-        step, images = self.chain.table[place], self.x.shape[-1]
-        memory, start = self.memory, int(step["y"])
-        if start <= OUTPUT:
-            memory, start = self.y.view(-1), OUTPUT - start
-        shape = *[int(step[name]) for name in OUT_SIZES], images
+        start, images = int(self.chain.table["y"][place]), self.x.shape[-1]
+        memory, start = (self.y.view(-1), 0) if start == OUTPUT else (self.memory, start)
+        shape = *self.chain.shapes[place], images
         return memory[start * images :][: prod(shape)].view(shape)
 
 

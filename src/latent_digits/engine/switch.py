@@ -33,5 +33,6 @@ def takes(x: Tensor) -> bool:
         and x.dtype is torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None  # type: ignore[attr-defined]
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     )

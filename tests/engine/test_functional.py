@@ -1,0 +1,48 @@
+"""Pixels and samples; the other functions are tested with what is made of them."""
+
+import pytest
+import torch
+
+from latent_digits.engine.functional import normal_sample, pixels
+
+pytestmark = pytest.mark.usefixtures("way")
+
+
+@pytest.mark.parametrize("index", [None, torch.tensor([4, 0, 4]), torch.arange(19) % 5])
+def test_values_shape_and_memory(index: torch.Tensor | None) -> None:
+    torch.manual_seed(0)
+    stored = torch.randint(0, 256, (5, 1, 3, 2), dtype=torch.uint8)
+    x = pixels(stored, index)
+    chosen = stored if index is None else stored[index]
+    assert torch.equal(x, chosen.float() / 255)
+    assert x.movedim(0, -1).is_contiguous()
+
+
+def test_floats_stay_as_they_are() -> None:
+    latents = torch.rand(5, 3)
+    assert pixels(latents) is latents
+    assert torch.equal(pixels(latents, torch.tensor([2, 1])), latents[[2, 1]])
+
+
+def test_a_sample_is_drawn_from_the_distribution_named() -> None:
+    torch.manual_seed(0)
+    mu, log_var = (torch.tensor(row).repeat(20_000, 1) for row in ([0.0, 3.0], [0.0, -2.0]))
+    z = normal_sample(mu, log_var)
+    torch.testing.assert_close(z.mean(0), mu[0], atol=0.03, rtol=0)
+    torch.testing.assert_close(z.std(0), log_var[0].mul(0.5).exp(), atol=0, rtol=0.02)
+    assert abs(torch.corrcoef(z.T)[0, 1]) < 0.03
+    assert abs(torch.corrcoef(torch.stack([z[:-1, 0], z[1:, 0]]))[0, 1]) < 0.03
+
+
+def test_a_sample_has_the_reparametrized_gradient() -> None:
+    mu, log_var = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
+    torch.manual_seed(1)
+    noise = normal_sample(torch.zeros(4, 3), torch.zeros(4, 3))
+    torch.manual_seed(1)
+    z = normal_sample(mu, log_var)
+    expected = mu + noise * torch.exp(0.5 * log_var)
+    torch.testing.assert_close(z, expected)
+    weights = torch.rand(4, 3)
+    pairs = [((one * weights).sum(), (mu, log_var)) for one in (z, expected)]
+    actual, wanted = (torch.autograd.grad(*pair) for pair in pairs)
+    torch.testing.assert_close(actual, wanted)
