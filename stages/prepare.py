@@ -4,8 +4,8 @@ from pathlib import Path
 
 from latent_digits.console import run_stage
 from latent_digits.data.dataset import save_dataset
-from latent_digits.data.mnist import load_mnist
-from latent_digits.data.splits import draw_splits
+from latent_digits.preparation.mnist import load_mnist
+from latent_digits.preparation.splits import draw_splits
 from latent_digits.project.params import load_params
 from latent_digits.tracking.stage_run import stage_run
 

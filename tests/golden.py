@@ -28,10 +28,10 @@ from latent_digits.training.digits import Digits, digits_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
 from latent_digits.report.figures import learning_curves, save, scatter
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.mnist import Mnist
+from latent_digits.preparation.mnist import Mnist
 from latent_digits.project.params import TuneParams
 from latent_digits.evaluation.arrays import interpolation, noise_panel, projections
-from latent_digits.data.splits import draw_splits
+from latent_digits.preparation.splits import draw_splits
 from latent_digits.training.loop import Recipe
 from latent_digits.study.trainings import (
     Trained,

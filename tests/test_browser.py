@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
-from test_registry import Registry
 
 from latent_digits.project.provenance import read_study
 from latent_digits.tracking.stage_run import stage_run
+from registry import Registry
 from servers import TrackingServer
 from smoke import PROJECT
 from toy import PARAMS, toy_project

@@ -16,7 +16,7 @@ from latent_digits.commands.verify import environment
 from latent_digits.starting import INTERRUPTED
 from smoke import PROJECT, run
 
-COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.project.params")]
+COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.commands.params")]
 # A stage as others are: imports, then work within `run_stage` that closes what it has opened.
 STAGE = """
 import latent_digits

@@ -84,7 +84,7 @@ def test_help_explains_every_line(
 
 
 def test_a_line_has_as_many_parameters_as_fit() -> None:
-    from latent_digits.commands.lineage import ROOM, fitting
+    from latent_digits.tracking.mlflow.lineage import ROOM, fitting
 
     assert fitting(["lr = 0.1", "seed = 1"]) == "lr = 0.1, seed = 1"
     line = fitting([f"parameter_{number} = {number}" for number in range(20)])

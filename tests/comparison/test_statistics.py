@@ -18,7 +18,7 @@ from latent_digits.comparison.statistics import (
 )
 from latent_digits.comparison.verdicts import metric_rows
 from latent_digits.project.params import GateParams
-from latent_digits.study.replicas import Replicas
+from latent_digits.project.replicas import Replicas
 
 METRICS, IMAGES = 9, 300
 SIGMA = 1.0  # between seeds

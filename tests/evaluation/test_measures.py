@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from latent_digits.data.dataset import Dataset
 from latent_digits.evaluation.arrays import interpolation, layer_shapes, noise_panel, projections
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents, reconstructions
 from latent_digits.models.networks import (
@@ -15,14 +14,9 @@ from latent_digits.models.networks import (
     VariationalAutoencoder,
 )
 from latent_digits.study.noise import Noise
+from studies import dataset
 
 NONE = Noise(0.0, 0.0, 0.0, 0.0)
-
-
-def dataset(count: int, seed: int) -> Dataset:
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-    return Dataset(images, np.arange(count) % 10, np.arange(count), "digest")
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_kept_is_said_and_stops_nothing(
 
 def test_system_metrics_by_choice(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs(project, "data/split.txt")
-    monkeypatch.setattr("latent_digits.tracking.system_metrics.SECONDS", 0.05)
+    monkeypatch.setattr("latent_digits.tracking.mlflow.system_metrics.SECONDS", 0.05)
     params = PARAMS | {"tracking": {"system_metrics": True}}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     noted: list[str] = []

@@ -2,7 +2,7 @@
 
 from latent_digits.console import UserError, run_stage, say
 from latent_digits.project.provenance import Study, read_study
-from latent_digits.study.replicas import FILE, read_replicas
+from latent_digits.project.replicas import FILE, read_replicas
 from latent_digits.tracking.addresses import journals, one_line, only_one, place, workspace
 from latent_digits.tracking.mlflow.elsewhere import left_by
 from latent_digits.tracking.mlflow.sender import Sender

@@ -26,7 +26,7 @@ from latent_digits.console import UserError
 from latent_digits.data.storage import Arrays, Row, read_csv, read_json, read_tensors
 from latent_digits.project.params import GateParams
 from latent_digits.project.provenance import Study, flatten, git, read_study
-from latent_digits.study.replicas import FILE, STAGES, Replicas, read_replicas, recipe_of
+from latent_digits.project.replicas import FILE, STAGES, Replicas, read_replicas, recipe_of
 
 MAIN = ("origin/main", "main", "origin/master", "master")
 HERE = ("src", "stages", "reports", "dvc.yaml", "dvc.lock", "params.yaml")

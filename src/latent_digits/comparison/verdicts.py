@@ -20,8 +20,8 @@ from latent_digits.comparison.statistics import (
 )
 from latent_digits.comparison.values import MetricRow, Verdict, probability
 from latent_digits.project.params import GateParams
+from latent_digits.project.replicas import Replicas
 from latent_digits.seeds import seed_for
-from latent_digits.study.replicas import Replicas
 
 TITLES = {one.name: one.title for one in METRICS}
 FACTS = {

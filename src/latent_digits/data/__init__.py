@@ -1,0 +1,1 @@
+"""What lies between the stages: files, sets of images, and what a killed stage goes on from."""

@@ -1,0 +1,1 @@
+"""What the models reach, and the arrays that the figures show."""

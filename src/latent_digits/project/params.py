@@ -3,7 +3,6 @@
 This module can refuse a value but never change one, so no stage's output depends on its code.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from latent_digits.catalogue import METRICS
-from latent_digits.console import UserError, run_stage
+from latent_digits.console import UserError
 from latent_digits.project import yaml_files
 from latent_digits.project.provenance import flatten
 
@@ -318,12 +317,3 @@ def describe(path: Path, fault: Any) -> str:
 
 def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
-
-
-def main() -> None:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("params.yaml")
-    load_params(path)
-
-
-if __name__ == "__main__":
-    run_stage(main)

@@ -19,6 +19,7 @@ from latent_digits.console import UserError, say, say_once
 from latent_digits.data.storage import Row, require_room
 from latent_digits.project.provenance import flatten, read_study
 from latent_digits.tracking.addresses import journals, one_line, place, workspace
+from latent_digits.tracking.mlflow.system_metrics import Machine
 from latent_digits.tracking.records import (
     end_entry,
     model_entry,
@@ -26,7 +27,6 @@ from latent_digits.tracking.records import (
     study_entry,
     trial_row,
 )
-from latent_digits.tracking.system_metrics import Machine
 from latent_digits.tracking.upload_queue import begin_journal
 
 RETRY_SECONDS = 10.0

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.utils import mlflow_tags
 
-from latent_digits.study.replicas import Replicas, summary
+from latent_digits.project.replicas import Replicas, summary
 
 
 class Seeds:

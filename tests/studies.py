@@ -14,9 +14,10 @@ import numpy as np
 import yaml
 
 from latent_digits.catalogue import METRICS, MODELS
+from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import write_csv, write_json, write_tensors
 from latent_digits.project.provenance import digest_of, read_study
-from latent_digits.study.replicas import recipe_of, summary
+from latent_digits.project.replicas import recipe_of, summary
 from smoke import PROJECT
 
 IMAGES = 400
@@ -160,3 +161,10 @@ def head(folder: Path) -> str:
 
 def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def dataset(count: int, seed: int) -> Dataset:
+    """Made-up digits, for measures that need some images."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    return Dataset(images, np.arange(count) % 10, np.arange(count), "digest")

@@ -7,9 +7,9 @@ import pytest
 
 from latent_digits.console import UserError
 from latent_digits.data.dataset import load_dataset, require_same_split, save_dataset
-from latent_digits.data.mnist import Mnist
-from latent_digits.data.splits import Splits, draw_splits
 from latent_digits.data.storage import write_tensors
+from latent_digits.preparation.mnist import Mnist
+from latent_digits.preparation.splits import Splits, draw_splits
 
 
 def mnist() -> Mnist:

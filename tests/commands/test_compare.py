@@ -11,18 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from studies import (
-    IMAGES,
-    commit,
-    edit_metrics,
-    git,
-    lock,
-    parameters,
-    replicas,
-    results,
-    study,
-)
-from test_measures import dataset
 
 from latent_digits.commands.verify import environment
 from latent_digits.comparison.assembly import compared
@@ -33,6 +21,18 @@ from latent_digits.console import UserError
 from latent_digits.data.storage import read_tensors, write_tensors
 from latent_digits.evaluation.measures import evaluation_of
 from latent_digits.evaluation.metrics import digest_of_sample
+from studies import (
+    IMAGES,
+    commit,
+    dataset,
+    edit_metrics,
+    git,
+    lock,
+    parameters,
+    replicas,
+    results,
+    study,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import lock, parameters, study
 
 from latent_digits.commands import replicas
 from latent_digits.commands.replicas import begun, require_current
 from latent_digits.console import UserError
 from latent_digits.project.provenance import read_study
-from latent_digits.study.replicas import recipe_of, summary
+from latent_digits.project.replicas import recipe_of, summary
+from studies import lock, parameters, study
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from latent_digits.data.dataset import Dataset
-from latent_digits.data.mnist import Mnist
+from latent_digits.preparation.mnist import Mnist
 from latent_digits.seeds import seed_for
 
 

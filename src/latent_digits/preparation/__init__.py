@@ -1,0 +1,1 @@
+"""MNIST from its sources, and its train, validation and test sets."""
