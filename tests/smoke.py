@@ -15,7 +15,10 @@ import yaml
 from latent_digits.commands.verify import environment
 
 PROJECT = Path(__file__).resolve().parent.parent
-COPIED = ("dvc.yaml", "params.yaml", "stages", "src", "data/.gitignore", "reports/ablation.json")
+COPIED = (
+    *("dvc.yaml", ".dvcignore", "params.yaml", "stages", "src"),
+    *("data/.gitignore", "reports/ablation.json"),
+)
 BUDGETS: dict[str, Any] = {
     "prepare": {"train": 6000, "val": 1000, "test": 1000},
     "tune": {

@@ -1,6 +1,5 @@
 """The promises of `dvc.yaml`, and the whole pipeline on real MNIST with tiny budgets."""
 
-import ast
 import json
 import math
 import re
@@ -12,12 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
+from imports import SOURCE, closure, imported
 from latent_digits.catalogue import METRICS as HEADLINES
-from latent_digits.data.storage import read_csv, read_tensors
+from latent_digits.data.storage import files_of, read_csv, read_tensors
+from latent_digits.project.provenance import locked, read_study
 from smoke import PROJECT, dvc, run, scratch_copy
 
-SOURCE = PROJECT / "src/latent_digits"
+CODE = ("src/latent_digits", "stages")
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+TRAINING = ("train_ae", "train_denoise", "train_vae", "finetune")
 METRICS = (
     *("ae.test_mse", "ae_2d.val_mse", "pca.test_mse"),
     *("denoiser.test_mse", "denoiser.harsh_test_mse", "denoiser.noisy_test_mse"),
@@ -28,44 +30,30 @@ METRICS = (
     *("classifier_end_to_end.test_accuracy", "ae.davies_bouldin", "vae.davies_bouldin"),
 )
 # These can stop a stage but not change what it writes, so that a new log line retrains nothing:
-# params returns what the file says or refuses it; console, starting and tracking return nothing of
-# use, and the others are read by tracking and by commands alone.
-READ_BY_TRACKING = {
-    *("addresses", "journal", "machine", "provenance", "records", "sending", "yaml_files")
-}
-READ_BY_SENDING = {
-    *("digests", "naming", "note", "page", "registry", "seed_runs", "server", "trials", "view")
-}
-READ_MLFLOW = {"elsewhere", "lineage", "sync", "served"}  # MLflow runs the last
-WRITES_OR_READS_MLFLOW = {
-    *("digests", "elsewhere", "lineage", "machine", "note", "registry", "seed_runs", "sending"),
-    *("served", "server", "trials", "view"),
-}
-COMMANDS = {"mending", "replicas"} | READ_MLFLOW
-KNOWN = {"params", "console", "starting", "tracking"}
-OBSERVERS = KNOWN | READ_BY_TRACKING | READ_BY_SENDING | COMMANDS
+# what a stage may call of them returns what a file says, or refuses it, or nothing of use.
+OBSERVERS = ("console.py", "starting.py", "project", "tracking")
+KNOWN = {"console.py", "starting.py", "project/params.py", "tracking/stage_run.py"}
+TEMPLATES = {"plot": {"src/latent_digits/report/report.md.j2"}}
 
 
-def imported(path: Path) -> set[str]:
-    """The modules of the library that a file imports."""
-    nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
-    modules = [node.module or "" for node in nodes]
-    whole = [node.names for node in nodes if node.module == "latent_digits"]
-    return {name.split(".")[1] for name in modules if name.startswith("latent_digits.")} | {
-        alias.name for aliases in whole for alias in aliases
-    }
+def is_observer(path: Path) -> bool:
+    return path.relative_to(SOURCE).parts[0] in OBSERVERS
 
 
-def code_of(stage: str) -> set[str]:
+def script(stage: str) -> Path:
+    return PROJECT / f"stages/{stage}.py"
+
+
+def code_of(stage: str) -> set[Path]:
     """Every module that a stage's script imports, directly or not, but for the observers."""
-    found = {"__init__"}  # Python imports it before the others
-    waiting = imported(PROJECT / f"stages/{stage}.py") | imported(SOURCE / "__init__.py")
-    waiting -= OBSERVERS
-    while waiting:
-        module = waiting.pop()
-        found.add(module)
-        waiting |= imported(SOURCE / f"{module}.py") - OBSERVERS - found
-    return found
+    return closure([script(stage)], is_observer)
+
+
+def declared_code(stage: str) -> set[str]:
+    """The files of code that a stage depends on, a folder's one by one."""
+    code = [path for path in STAGES[stage]["deps"] if path.startswith(("src/", "stages/"))]
+    files = [file for path in code for file in files_of(PROJECT / path)]
+    return {file.relative_to(PROJECT).as_posix() for file in files}
 
 
 def names(entries: list[Any]) -> set[str]:
@@ -79,16 +67,14 @@ def outputs_of(stage: str) -> set[str]:
 
 
 def test_the_eight_stages_in_order() -> None:
-    training = ("train_ae", "train_denoise", "train_vae", "finetune")
-    assert tuple(STAGES) == ("prepare", "tune", *training, "evaluate", "plot")
+    assert tuple(STAGES) == ("prepare", "tune", *TRAINING, "evaluate", "plot")
     assert all(stage["desc"] for stage in STAGES.values())
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_dependencies_are_exactly_the_imports(stage: str) -> None:
-    declared = {path for path in STAGES[stage]["deps"] if path.endswith(".py")}
-    expected = {f"src/latent_digits/{module}.py" for module in code_of(stage)}
-    assert declared == expected | {f"stages/{stage}.py"}
+    expected = {path.relative_to(PROJECT).as_posix() for path in {*code_of(stage), script(stage)}}
+    assert declared_code(stage) == expected | TEMPLATES.get(stage, set())
 
 
 @pytest.mark.parametrize("stage", ["prepare", "tune", "train_ae", "train_vae", "finetune"])
@@ -111,42 +97,12 @@ def test_every_read_file_is_written_by_an_earlier_stage() -> None:
         written |= outputs_of(name)
 
 
-def test_stages_know_no_observer_behind_tracking() -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_know_no_observer_behind_tracking(stage: str) -> None:
     """So the others can return to a stage only what tracking does: nothing that it could write."""
-    watched = OBSERVERS - KNOWN
-    stages = {path.stem: imported(path) for path in (PROJECT / "stages").glob("*.py")}
-    library = {path.stem: imported(path) for path in SOURCE.glob("*.py")}
-    importers = {name for name, modules in (stages | library).items() if modules & watched}
-    assert importers <= OBSERVERS
-
-
-@pytest.mark.parametrize(
-    ("library", "owners"),
-    [
-        ("mlflow", WRITES_OR_READS_MLFLOW),
-        ("optuna", {"tuning"}),
-        ("distributed", {"workers"}),
-        ("lightning_fabric", {"ranks"}),
-        ("matplotlib", {"figures"}),
-        ("torchvision", {"mnist"}),
-        ("numba", {"kernels", "arithmetic"}),
-    ],
-)
-def test_one_module_imports_each_library(library: str, owners: set[str]) -> None:
-    pattern = re.compile(rf"^\s*(from|import) {library}\b", re.MULTILINE)
-    found = {path.stem for path in SOURCE.glob("*.py") if pattern.search(path.read_text())}
-    assert found == owners
-    assert not [p for p in (PROJECT / "stages").glob("*.py") if pattern.search(p.read_text())]
-
-
-@pytest.mark.parametrize("module", ["evaluation", "figures", "dataset", "splits", "showcase"])
-def test_what_only_looks_never_imports_training(module: str) -> None:
-    waiting, seen = {module}, set()
-    while waiting:
-        one = waiting.pop()
-        seen.add(one)
-        waiting |= imported(SOURCE / f"{one}.py") - seen
-    assert not seen & {"training", "trainings", "tuning", "optim"}
+    found = {one for path in {*code_of(stage), script(stage)} for one in imported(path)}
+    known = {path.relative_to(SOURCE).as_posix() for path in found if is_observer(path)}
+    assert {path for path in known if not path.endswith("__init__.py")} <= KNOWN
 
 
 @pytest.fixture(scope="module")
@@ -170,32 +126,30 @@ def test_every_output_exists_and_no_draft_is_left(smoke: Any) -> None:
 
 
 def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
-    folder, _, _ = smoke
     opened = [
         (stage, mode, name)
         for stage, mode, name in smoke[2]
         if stage in STAGES and not is_aside(name) and not is_state(stage, name)
     ]
     assert {stage for stage, _, _ in opened} == set(STAGES)
-    package = folder / "src/latent_digits"
+    # Tracking notes which code there is, and keeps all of it for the models.
+    code = {f"{path.relative_to(PROJECT)}" for part in CODE for path in files_of(PROJECT / part)}
+    project = {"params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock"}
+    project |= {"reports/ablation.json"}  # noted as what no stage writes
     for stage, mode, name in opened:
         final = re.sub(r"(^|/)\.([^/]+)\.[^./]+$", r"\1\2", name)  # a draft takes this name
         final = re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", final)
         allowed = outputs_of(stage)
         if mode == "r":
-            # Tracking notes which code there is, and keeps all of it for the models.
-            code = {one for each in STAGES.values() for one in each["deps"] if one.startswith("s")}
-            beside = {path.relative_to(folder).as_posix() for path in package.glob("*/*.*")}
-            observers = {f"src/latent_digits/{module}.py" for module in OBSERVERS} | beside
-            project = {"params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock"}
-            project |= {"reports/ablation.json"}  # noted as what no stage writes
-            allowed |= set(STAGES[stage]["deps"]) | observers | code | project
+            allowed |= {*STAGES[stage]["deps"], *code, *project}
         assert final in allowed or str(Path(final).parent) in allowed, (stage, mode, name)
 
 
 def is_aside(name: str) -> bool:
     """Whether a file belongs to MLflow or is Numba's compiled code, not the study's."""
-    compiled = "src/latent_digits/__pycache__"  # the folder itself too, to see if it is writable
+    compiled = (
+        "src/latent_digits/engine/__pycache__"  # the folder itself too, to see if it is writable
+    )
     mlflow = ("mlartifacts/", "mlflow.db", "mlflow-unsent/")
     return name == compiled or name.startswith((*mlflow, f"{compiled}/kernels."))
 
@@ -221,6 +175,56 @@ def test_a_change_of_style_reruns_the_plot_alone(smoke: Any) -> None:
     finally:
         (folder / "params.yaml").write_text(params)
     assert re.findall(r"Running stage '(\w+)'", dry.stdout) == ["plot"]
+
+
+def test_digests_are_those_that_dvc_has_written(smoke: Any) -> None:
+    """A room's among them, though beside its code lies what Python and Numba have compiled."""
+    folder, _, _ = smoke
+    study = read_study(folder)
+    assert (folder / "src/latent_digits/engine/__pycache__").is_dir()
+    for stage in STAGES:
+        assert study.digests(study.dependencies(stage)) == locked(study.lock[stage], "deps")
+    assert set(study.made({})) == set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("path", "reruns"),
+    [
+        ("src/latent_digits/tracking/records.py", set()),
+        ("src/latent_digits/project/params.py", set()),
+        ("src/latent_digits/commands/compare.py", set()),
+        ("src/latent_digits/engine/__pycache__/kernels.cpython-311.pyc", set()),
+        ("src/latent_digits/preparation/splits.py", {"prepare"}),
+        ("src/latent_digits/search/sampler.py", {"tune"}),
+        ("src/latent_digits/study/noise.py", {*TRAINING, "evaluate"}),
+        ("src/latent_digits/engine/draws.py", {"tune", *TRAINING, "evaluate"}),
+        ("src/latent_digits/evaluation/measures.py", {"evaluate"}),
+        ("src/latent_digits/report/report.md.j2", {"plot"}),
+        ("src/latent_digits/catalogue.py", {"evaluate", "plot"}),
+    ],
+)
+def test_an_edit_reruns_just_the_stages_that_name_the_file_or_its_room(
+    smoke: Any, path: str, reruns: set[str]
+) -> None:
+    folder, _, _ = smoke
+    file = folder / path
+    before = file.read_bytes() if file.exists() else b""
+    try:
+        file.write_bytes(before + b"\n# edited\n")
+        dry = dvc(folder, "repro", "--dry")
+        assert set(re.findall(r"Running stage '(\w+)'", dry.stdout)) == reruns
+        assert set(STAGES) - set(read_study(folder).made({})) == behind(reruns)
+    finally:
+        file.write_bytes(before)
+
+
+def behind(stages: set[str]) -> set[str]:
+    """These, and the stages that read what one of them writes."""
+    found = set(stages)
+    for stage in STAGES:
+        if any(outputs_of(one) & {*STAGES[stage]["deps"]} for one in found):
+            found.add(stage)
+    return found
 
 
 def test_metrics_are_complete_and_finite(smoke: Any) -> None:

@@ -24,13 +24,13 @@ from dvc.repo import Repo
 from latent_digits.commands.differences import differences
 from latent_digits.console import UserError, duration, run_stage, say
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.storage import require_room
+from latent_digits.data.storage import files_of, require_room
 from latent_digits.project.provenance import Study, digest, git, locked, read_study
 from latent_digits.tracking.addresses import sqlite_address
 
 FOLDER = Path(".state/verify")
 COPIED = (
-    *("dvc.yaml", "params.yaml", "requirements.lock", "src", "stages"),
+    *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
     *("data/.gitignore", "reports/ablation.json"),
 )
 # As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
@@ -197,14 +197,6 @@ def alone(path: Path) -> Iterator[IO[str]]:
             say("verify: another process verifies the same; waiting for its end.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
-
-
-def files_of(path: Path) -> list[Path]:
-    """The file, or all files of the folder but what Python and Numba have compiled."""
-    if not path.is_dir():
-        return [path] if path.exists() else []
-    found = (one for one in sorted(path.rglob("*")) if one.is_file())
-    return [one for one in found if "__pycache__" not in one.parts]
 
 
 def environment(folder: Path) -> dict[str, str]:

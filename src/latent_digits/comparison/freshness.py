@@ -57,7 +57,7 @@ def digest_here(study: Study, path: str) -> str | None:
 
 
 def code_or_file(path: str) -> str:
-    return f"code: {path}" if path.endswith(".py") else f"file: {path}"
+    return f"code: {path}" if path.startswith(("src/", "stages/")) else f"file: {path}"
 
 
 def in_git(study: Study, stage: str) -> list[str]:

@@ -14,7 +14,7 @@ import yaml
 
 from latent_digits.console import UserError, say
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.storage import Arrays, Row, read_tensors, write_tensors
+from latent_digits.data.storage import Arrays, Row, files_of, read_tensors, write_tensors
 
 STATE = Path(".state")
 DAMAGED = ".damaged"
@@ -95,7 +95,7 @@ class Slot:
 
 
 def code_of(stage: str) -> dict[str, str]:
-    """The content of each code file that `dvc.yaml` names for the stage."""
+    """The content of each code file that the stage depends on, by itself or in a folder."""
     stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    names = [name for name in stages[stage]["deps"] if name.endswith(".py")]
-    return {name: Path(name).read_text(encoding="utf-8") for name in names}
+    files = [one for path in stages[stage]["deps"] for one in files_of(Path(path))]
+    return {f"{one}": one.read_text(encoding="utf-8") for one in files if one.suffix == ".py"}

@@ -34,6 +34,16 @@ def require_room(folder: Path) -> None:
         )
 
 
+def files_of(path: Path) -> list[Path]:
+    """The file, or all files of the folder but what Python and Numba have compiled; as `dvc` sees
+    them, whose `.dvcignore` says the same.
+    """
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    found = (one for one in sorted(path.rglob("*")) if one.is_file())
+    return [one for one in found if "__pycache__" not in one.parts]
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A file to write beside `path` that takes its name when the block ends without an error.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from latent_digits.console import UserError, say_once
+from latent_digits.data.storage import files_of
 from latent_digits.project import yaml_files
 
 Digests = dict[str, str]  # md5 by path, as in dvc.lock
@@ -151,7 +152,7 @@ def digest(path: Path) -> str:
     """The md5 of a file or, as DVC has it, of a folder's list of files."""
     if not path.is_dir():
         return md5(path.read_bytes())
-    files = {one.relative_to(path).as_posix(): one for one in path.rglob("*") if one.is_file()}
+    files = {one.relative_to(path).as_posix(): one for one in files_of(path)}
     listed = [{"md5": digest(files[name]), "relpath": name} for name in sorted(files)]
     return f"{digest_of(listed)}.dir"
 
