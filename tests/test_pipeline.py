@@ -147,9 +147,7 @@ def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
 
 def is_aside(name: str) -> bool:
     """Whether a file belongs to MLflow or is Numba's compiled code, not the study's."""
-    compiled = (
-        "src/latent_digits/engine/__pycache__"  # the folder itself too, to see if it is writable
-    )
+    compiled = "src/latent_digits/engine/__pycache__"  # itself too, to see if it is writable
     mlflow = ("mlartifacts/", "mlflow.db", "mlflow-unsent/")
     return name == compiled or name.startswith((*mlflow, f"{compiled}/kernels."))
 

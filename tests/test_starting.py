@@ -172,7 +172,7 @@ def test_an_import_by_others_changes_no_signal(tmp_path: Path) -> None:
 
 
 def test_compiled_code_has_a_place_where_the_code_can_not_be_written(project: Path) -> None:
-    compiled = project / "src/latent_digits/__pycache__"
+    compiled = project / "src/latent_digits/engine/__pycache__"
     shutil.rmtree(compiled, ignore_errors=True)
     compiled.touch()  # so not even root can write there
     (project / "home").touch()

@@ -14,8 +14,8 @@ import yaml
 
 from latent_digits.console import UserError, run_stage
 from latent_digits.project.provenance import digest, digest_of
+from latent_digits.tracking import stage_run as tracking
 from latent_digits.tracking.stage_run import stage_run
-from latent_digits.tracking.stage_run import stage_run as tracking
 
 PIPELINE = """
 stages:

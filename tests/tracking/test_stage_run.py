@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from latent_digits.console import UserError
+from latent_digits.tracking import stage_run as tracking
 from latent_digits.tracking.addresses import sqlite_address
 from latent_digits.tracking.stage_run import StageRun, require_server, stage_run
-from latent_digits.tracking.stage_run import stage_run as tracking
 from servers import Guarded, TrackingServer
 from toy import PARAMS, STRANGE, toy_project
 

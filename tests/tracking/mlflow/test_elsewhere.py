@@ -173,7 +173,7 @@ def test_twice_is_once(clone: Path) -> None:
 
 
 def test_what_was_cut_off_is_completed_once(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from latent_digits.tracking.stage_run.mlflow import trials
+    from latent_digits.tracking.mlflow import trials
 
     whole = trials.Trials.log
 

@@ -15,7 +15,8 @@ CODE = {"src/latent_digits/training/optimizers.py": "a", "stages/plot.py": "b"}
         (True, {}, {}, "d4b6fd2 + changes"),
         (False, {"seed": 2}, {}, "d4b6fd2 seed 2"),
         (True, {"ae.patience": 8}, {}, "d4b6fd2 + changes: ae.patience 8"),
-        (False, {}, {"src/latent_digits/training/optimizers.py": "c"}, "d4b6fd2 optim.py"),
+        (False, {}, {"src/latent_digits/training/optimizers.py": "c"}, "d4b6fd2 optimizers.py"),
+        (False, {}, {"src/latent_digits/engine": "c"}, "d4b6fd2 engine"),
         (
             True,
             {"seed": 2, "ae.lr": 0.2, "plot.dpi": 80},

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
 
 @pytest.fixture
 def server() -> Any:
-    from latent_digits.tracking.stage_run.mlflow import server
+    from latent_digits.tracking.mlflow import server
 
     return server
 

@@ -54,7 +54,7 @@ def sent(sender: Any, run: Any) -> None:
 @pytest.fixture(autouse=True)
 def slow_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests send; the writer's thread does nothing."""
-    from latent_digits.tracking.stage_run import stage_run as tracking
+    from latent_digits.tracking import stage_run as tracking
 
     monkeypatch.setattr(tracking.StageRun, "write", lambda self: None)
 
