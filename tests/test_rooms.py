@@ -106,3 +106,20 @@ def test_tests_mirror_the_rooms() -> None:
         module = path.relative_to(tests).with_name(path.name.removeprefix("test_"))
         of_whole = path.parent == tests and module.stem in WHOLE
         assert of_whole != (SOURCE / module).exists(), f"{path} is of no module or room"
+
+
+def test_the_readme_has_the_whole_plan() -> None:
+    text = (PROJECT / "README.md").read_text()
+    plan = text.partition("src/latent_digits/  the library")[2].partition("\nreports/")[0]
+    rooms = re.findall(r"^ +(\w+)/ ", plan, re.MULTILINE)
+    assert set(rooms) == {*LEVELS, "mlflow"} - {"hall"}
+    assert all(re.search(rf"the hall .*\b{name}\b", plan) for name in HALL - {"__init__"})
+    levels = [LEVELS[room] for room in rooms if room != "mlflow"]
+    assert levels == sorted(levels)
+
+
+def test_the_readme_says_where_to_change_things() -> None:
+    table = (PROJECT / "README.md").read_text().partition("| to change |")[2].partition("\n\n")[0]
+    files = re.findall(r"`([\w/.]+\.(?:py|j2))`", table)
+    assert len(files) > 15
+    assert [file for file in files if not (SOURCE / file).exists()] == []

@@ -168,7 +168,8 @@ def test_old_results_are_struck_out(project: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("src/latent_digits/models/networks.py", "code: src/latent_digits/models/networks.py"),
+        ("src/latent_digits/models/networks.py", "code: src/latent_digits/models"),
+        ("src/latent_digits/seeds.py", "code: src/latent_digits/seeds.py"),
         ("stages/train_vae.py", "code: stages/train_vae.py"),
         ("reports/histories/vae.csv", "reports/histories/vae.csv is not what the stage wrote"),
     ],
@@ -182,6 +183,9 @@ def test_what_makes_results_old(project: Path, path: str, cause: str) -> None:
 
 def test_a_file_that_no_stage_reads_makes_nothing_old(project: Path) -> None:
     (project / "src/latent_digits/tracking/mlflow/sender.py").write_text("")
+    compiled = project / "src/latent_digits/engine/__pycache__/kernels.pyc"
+    compiled.parent.mkdir()
+    compiled.write_text("compiled")
     parameters(project, lambda params: params["tracking"].update(required=True))
     assert compare(project).gate.exit == 0
 

@@ -1,5 +1,6 @@
 """Digests as DVC has them, and what makes a state of the study."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from latent_digits.commands import verify
 from latent_digits.console import UserError
 from latent_digits.project import provenance
 from latent_digits.project.provenance import digest, locked, read_study
-from smoke import PROJECT
+from smoke import PROJECT, dvc
 from toy import PARAMS, toy_project
 
 
@@ -20,6 +21,26 @@ def test_digests_are_those_of_dvc_lock() -> None:
     expected = locked(study.lock["plot"], "outs")
     assert study.digests(study.outputs("plot")) == expected
     assert expected["reports/figures"].endswith(".dir")
+
+
+def test_the_digest_of_a_room_is_what_dvc_writes(tmp_path: Path) -> None:
+    """In the same order of files, and without what Python and Numba have compiled."""
+    room = tmp_path / "room"
+    for name in ("a.py", "a-b.py", "B.py", "a/c.py", "a/__pycache__/c.pyc", "__pycache__/k.nbi"):
+        (room / name).parent.mkdir(parents=True, exist_ok=True)
+        (room / name).write_text(name)
+    pipeline = {"stages": {"one": {"cmd": "echo done > out", "deps": ["room"], "outs": ["out"]}}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    shutil.copy(PROJECT / ".dvcignore", tmp_path)
+    dvc(tmp_path, "init", "--no-scm")
+    done = dvc(tmp_path, "repro")
+    assert done.returncode == 0, done.stdout
+    study = read_study(tmp_path)
+    assert study.sources == locked(study.lock["one"], "deps")
+    (room / "a/__pycache__/c.pyc").write_text("compiled again")
+    assert digest(room) == study.sources["room"]
+    (room / "a/c.py").write_text("edited")
+    assert digest(room) != study.sources["room"]
 
 
 def test_parameters_read_as_dvc_reads_them() -> None:
