@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,12 +35,11 @@ from latent_digits.evaluation.arrays import interpolation, noise_panel, projecti
 from latent_digits.preparation.splits import draw_splits
 from latent_digits.training.loop import Recipe
 from latent_digits.study.trainings import (
+    AutoencoderTraining,
+    ClassifierTraining,
+    HeadTraining,
     Trained,
-    train_autoencoder,
-    train_denoiser,
-    train_end_to_end,
-    train_head,
-    train_vae,
+    VaeTraining,
 )
 from latent_digits.search.sampler import Asked, Trial, run_trial, search, table
 from latent_digits.models.weights import build
@@ -92,20 +92,21 @@ def nothing(event: Any) -> None:
 
 def trainings(digits: Digits) -> dict[str, Trained]:
     """Each of the study's trainings, for two epochs."""
-    rest = RECIPE, SEED, None, nothing
-    ae = train_autoencoder(digits, Z, 0.1, *rest)
+    common: Any = {"latent_dim": Z, "recipe": RECIPE, "seed": SEED}
+    autoencoder = AutoencoderTraining(**common, dropout=0.1)
+    ae = autoencoder(digits, None, nothing)
     encoder = {
         name.removeprefix("encoder."): array
         for name, array in ae.weights.items()
         if name.startswith("encoder.")
     }
-    return {
-        "ae": ae,
-        "denoiser": train_denoiser(digits, Z, 0.1, RECIPE, NOISE, SEED, None, nothing),
-        "vae": train_vae(digits, Z, *rest),
-        "classifier": train_head(digits, Z, encoder, HIDDEN, *rest),
-        "classifier_end_to_end": train_end_to_end(digits, Z, 0.1, HIDDEN, *rest),
+    others = {
+        "denoiser": replace(autoencoder, noise=NOISE),
+        "vae": VaeTraining(**common),
+        "classifier": HeadTraining(**common, hidden=HIDDEN, encoder_weights=encoder),
+        "classifier_end_to_end": ClassifierTraining(**common, hidden=HIDDEN, dropout=0.1),
     }
+    return {"ae": ae} | {name: one(digits, None, nothing) for name, one in others.items()}
 
 
 def invented(asked: Asked) -> Trial:

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from latent_digits.arithmetic import in_force
 from latent_digits.search.sampler import Asked, Trial, run_trial
-from latent_digits.study.trainings import Trained, train_autoencoder
+from latent_digits.study.trainings import AutoencoderTraining, Report, Trained
 from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.digits import Digits
@@ -54,25 +55,29 @@ def dying_trial(
     return run_trial(digits, asked, seed, checkpoint, on_epoch)
 
 
-def dying_rank(digits: Digits, marker: str, *arguments: Any) -> Trained:
+@dataclass(frozen=True, kw_only=True)
+class DyingRank(AutoencoderTraining):
     """A real training, but the first time rank 1's worker is killed after two epochs.
 
     The file `marker` says after which epochs the starts were.
     """
-    *arguments, report = arguments
-    checkpoint, killed = arguments[-1], Path(f"{marker}-killed")
-    if ranks.current().rank == 0:
-        with Path(marker).open("a") as starts:
-            starts.write(f"{len(checkpoint.history) if checkpoint else 0} ")
 
-    def on_report(event: Any) -> None:
-        report(event)
-        dying = ranks.current().rank == 1 and not killed.exists()
-        if dying and isinstance(event, Checkpoint) and len(event.history) == 2:
-            killed.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+    marker: str
 
-    return train_autoencoder(digits, *arguments, on_report)
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        killed = Path(f"{self.marker}-killed")
+        if ranks.current().rank == 0:
+            with Path(self.marker).open("a") as starts:
+                starts.write(f"{len(checkpoint.history) if checkpoint else 0} ")
+
+        def on_report(event: Any) -> None:
+            report(event)
+            dying = ranks.current().rank == 1 and not killed.exists()
+            if dying and isinstance(event, Checkpoint) and len(event.history) == 2:
+                killed.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return super().__call__(digits, checkpoint, on_report)
 
 
 def failing_rank(digits: Digits, report: Callable[[Any], None]) -> None:

@@ -32,9 +32,7 @@ def dataset(count: int) -> Dataset:
 def test_a_training_is_measured_with_and_without_its_average() -> None:
     train, val = dataset(64), dataset(32)
     digits = Digits(train.images, train.labels, val.images, val.labels)
-    rows = [
-        ablation.autoencoder(digits, DESIGN, RECIPE, cell, 1, ignore) for cell in ablation.CELLS
-    ]
+    rows = [ablation.InCell(DESIGN, RECIPE, 1, cell)(digits, ignore) for cell in ablation.CELLS]
     for row, cell in zip(rows, ablation.CELLS, strict=True):
         assert row.items() >= cell.items()
         for name in ("val_mse", "val_mse_without_average"):
@@ -42,7 +40,7 @@ def test_a_training_is_measured_with_and_without_its_average() -> None:
             assert row[name] == sorted(row[name], reverse=True)
         assert row["val_mse"] != row["val_mse_without_average"]
     assert len({row["val_mse"][0] for row in rows}) == len(rows)
-    again = ablation.autoencoder(digits, DESIGN, RECIPE, ablation.CELLS[0], 1, ignore)
+    again = ablation.InCell(DESIGN, RECIPE, 1, ablation.CELLS[0])(digits, ignore)
     assert again == rows[0]
 
 

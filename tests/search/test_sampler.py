@@ -25,7 +25,7 @@ from latent_digits.search.sampler import (
     table,
 )
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits, constant_mse
+from latent_digits.training.digits import Digits
 from latent_digits.training.hyperparameters import Design
 from latent_digits.training.optimizers import WARMUP
 from smoke import PROJECT
@@ -195,11 +195,3 @@ def test_a_trial_with_a_dead_layer_is_collapsed_whatever_its_value(
     asked = Asked(0, 0, Design(4, "sgd", 1e-9, 16, 0.0), (math.inf, math.inf))
     trial = run_trial(digits(), asked, 7, None, ignore)
     assert (trial.state, trial.live_units) == ("collapsed", 0)
-
-
-def test_the_mean_image_by_hand() -> None:
-    train = np.zeros((2, 1, 2), dtype=np.uint8)
-    train[1] = 255
-    val = np.full((1, 1, 2), 255, dtype=np.uint8)
-    labels = np.zeros(2, dtype=np.int64)
-    assert constant_mse(Digits(train, labels, val, labels[:1])) == pytest.approx(0.25)

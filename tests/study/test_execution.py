@@ -10,8 +10,8 @@ import pytest
 from latent_digits.console import UserError
 from latent_digits.data.resume_cache import Store
 from latent_digits.project.params import FabricParams
-from latent_digits.study.execution import Training, run_trainings
-from latent_digits.study.trainings import Trained, train_autoencoder
+from latent_digits.study.execution import run_trainings
+from latent_digits.study.trainings import AutoencoderTraining, Trained
 from latent_digits.training.digits import Digits
 from latent_digits.training.loop import Recipe
 
@@ -31,7 +31,7 @@ def digits(black_rows: int = 0) -> Digits:
 
 def run(recipes: dict[str, Recipe], metrics: Any, black_rows: int = 0) -> dict[str, Trained]:
     trainings = {
-        name: Training(train_autoencoder, (4, 0.1, recipe, 1), recipe.epochs, {})
+        name: AutoencoderTraining(latent_dim=4, dropout=0.1, recipe=recipe, seed=1)
         for name, recipe in recipes.items()
     }
     data = digits(black_rows)

@@ -9,28 +9,28 @@ import torch
 from torch import nn
 
 from latent_digits.models.networks import Autoencoder, Encoder, Head
-from latent_digits.models.objectives import reconstruction
+from latent_digits.models.objectives import Reconstruction, reconstruction
 from latent_digits.models.weights import arrays_of
 from latent_digits.study import trainings
 from latent_digits.study.noise import Noise
 from latent_digits.study.trainings import (
     VAE_WARMUP,
+    AutoencoderTraining,
+    ClassifierTraining,
     CollapsedError,
+    HeadTraining,
     Task,
+    VaeTraining,
     collapsed,
     for_raw_latents,
     remarks,
-    train_autoencoder,
-    train_denoiser,
-    train_end_to_end,
-    train_head,
-    train_vae,
     trained,
 )
-from latent_digits.training.digits import Digits, constant_cross_entropy
+from latent_digits.training.digits import Digits
 from latent_digits.training.loop import Pairs, Recipe
 
 RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
+COMMON: Any = {"latent_dim": 3, "recipe": RECIPE, "seed": 1}
 SHORT = Recipe("sgd", 0.1, 16, epochs=2, patience=2, warmup=2)
 
 
@@ -48,12 +48,13 @@ def digits() -> Digits:
 
 def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> None:
     noise = Noise(0.5, 0.3, 0.05, 0.5)
-    for result in (
-        train_autoencoder(digits, 3, 0.1, RECIPE, 1, None, ignore),
-        train_denoiser(digits, 3, 0.1, RECIPE, noise, 1, None, ignore),
-        train_vae(digits, 3, RECIPE, 1, None, ignore),
-        train_end_to_end(digits, 3, 0.1, 8, RECIPE, 1, None, ignore),
+    for training in (
+        AutoencoderTraining(**COMMON, dropout=0.1),
+        AutoencoderTraining(**COMMON, dropout=0.1, noise=noise),
+        VaeTraining(**COMMON),
+        ClassifierTraining(**COMMON, hidden=8, dropout=0.1),
     ):
+        result = training(digits, None, ignore)
         assert [row["epoch"] for row in result.history] == [1, 2]
         assert sum(w.size for w in result.weights.values()) == result.trainable_parameters
         assert result.attempt == 1
@@ -62,8 +63,9 @@ def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> No
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_a_frozen_encoder_stays_as_it_was(digits: Digits, pretrained: bool) -> None:
     given = arrays_of(Encoder(3, 0.0)) if pretrained else None
-    result = train_head(digits, 3, given, 8, RECIPE, 1, None, ignore)
-    again = train_head(digits, 3, given, 8, Recipe("adam", 0.01, 16, 1, 1), 1, None, ignore)
+    head = HeadTraining(**COMMON, hidden=8, encoder_weights=given)
+    result = head(digits, None, ignore)
+    again = replace(head, recipe=Recipe("adam", 0.01, 16, 1, 1))(digits, None, ignore)
     kept = {k: v for k, v in result.weights.items() if k.startswith("encoder.")}
     for name, values in kept.items():
         np.testing.assert_array_equal(values, again.weights[name])
@@ -107,7 +109,7 @@ class Scaled(nn.Module):
 
 def task() -> Task:
     x = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    return Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=0.05, brightness=0.5)
+    return Task(reconstruction, Pairs(x, x), Pairs(x, x), brightness=0.5)
 
 
 def test_a_collapse_is_told_and_started_again() -> None:
@@ -133,6 +135,11 @@ def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
         assert again == whole
 
 
+class Easy(Reconstruction):
+    def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
+        return 1.0
+
+
 def test_a_layer_without_a_live_unit_is_a_collapse_whatever_the_loss() -> None:
     said: list[Any] = []
     models = [Autoencoder(3, 0.0) for _ in range(2)]
@@ -147,7 +154,7 @@ def test_a_layer_without_a_live_unit_is_a_collapse_whatever_the_loss() -> None:
         return model
 
     x = torch.rand(32, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    easy = Task(reconstruction, Pairs(x, x), Pairs(x, x), constant_loss=1.0, brightness=0.5)
+    easy = Task(Easy(), Pairs(x, x), Pairs(x, x), brightness=0.5)
     recipe = Recipe("sgd", 1e-9, 16, epochs=3, patience=1, warmup=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainings, "initialised", initialised)
@@ -210,10 +217,6 @@ def test_a_model_that_learns_once_it_is_warm_is_not_started_again() -> None:
 def test_a_vae_on_few_images_has_its_warm_up(digits: Digits) -> None:
     recipe = Recipe("sgd", 1e-9, 16, epochs=5, patience=2)
     said: list[Any] = []
-    result = train_vae(digits, 3, recipe, 1, None, said.append)
+    result = VaeTraining(latent_dim=3, recipe=recipe, seed=1)(digits, None, said.append)
     assert (result.attempt, len(result.history)) == (1, 5)
     assert f"rises until epoch {-(-VAE_WARMUP // 3)}" in said[-1]
-
-
-def test_the_constant_answers_cross_entropy(digits: Digits) -> None:
-    assert constant_cross_entropy(digits) == pytest.approx(np.log(10), abs=0.1)

@@ -1,7 +1,7 @@
 """Training over several processes: real ones, under Fabric with gloo, equal one process."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,34 +18,36 @@ from latent_digits.engine.dropout import ReluDropout
 from latent_digits.engine.stack import Linear, Stack
 from latent_digits.models.networks import sample
 from latent_digits.project.params import FabricParams
-from latent_digits.study.execution import Training, run_trainings
+from latent_digits.study.execution import run_trainings
 from latent_digits.study.noise import Noise
 from latent_digits.study.trainings import (
+    AutoencoderTraining,
+    ClassifierTraining,
+    HeadTraining,
     Trained,
-    train_autoencoder,
-    train_denoiser,
-    train_end_to_end,
-    train_head,
-    train_vae,
+    Training,
+    VaeTraining,
 )
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.digits import Digits
 from latent_digits.training.loop import Recipe, Row
 from latent_digits.training.ranks import DEFAULT, Ranks, Spread, run_rank
 from latent_digits.training.workers import CallError, Workers, workers
-from remote import dying_rank, failing_rank, listening
+from remote import DyingRank, failing_rank, listening
 from servers import Scheduler
 
 TWO, THREE = (replace(DEFAULT, devices=count) for count in (2, 3))
 RECIPE = Recipe("adam", 1e-3, 32, epochs=3, patience=3)
 NOISE = Noise(0.5, 0.3, 0.05, 0.5)
+COMMON: Any = {"latent_dim": 5, "recipe": RECIPE, "seed": 1}
+AUTOENCODER = AutoencoderTraining(**COMMON, dropout=0.2)
 # Dropout, noise and the VAE's samples are drawn in all of them.
-TRAININGS: dict[str, tuple[Callable[..., Trained], tuple[Any, ...]]] = {
-    "autoencoder": (train_autoencoder, (5, 0.2, RECIPE, 1, None)),
-    "denoiser": (train_denoiser, (5, 0.2, RECIPE, NOISE, 1, None)),
-    "vae": (train_vae, (5, RECIPE, 1, None)),
-    "head": (train_head, (5, None, 16, RECIPE, 1, None)),
-    "classifier": (train_end_to_end, (5, 0.2, 16, RECIPE, 1, None)),
+TRAININGS: dict[str, Training] = {
+    "autoencoder": AUTOENCODER,
+    "denoiser": replace(AUTOENCODER, noise=NOISE),
+    "vae": VaeTraining(**COMMON),
+    "head": HeadTraining(**COMMON, hidden=16, encoder_weights=None),
+    "classifier": ClassifierTraining(**COMMON, hidden=16, dropout=0.2),
 }
 
 
@@ -77,8 +79,7 @@ def test_two_and_three_processes_give_the_loss_curve_of_one(
     crew: tuple[Workers, Any], name: str
 ) -> None:
     here, shared = crew
-    function, arguments = TRAININGS[name]
-    call = (function, shared, *arguments)
+    call = (TRAININGS[name], shared, None)
     expected = dict(here.run({name: call}, ignore))[name]
     heard: list[Any] = []
     found = here.run_spread(name, TWO, call, lambda name, event: heard.append((name, event)))
@@ -96,8 +97,7 @@ def test_two_and_three_processes_give_the_loss_curve_of_one(
 def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any]) -> None:
     here, shared = crew
     for name in ("denoiser", "vae"):
-        function, arguments = TRAININGS[name]
-        call = (function, shared, *arguments)
+        call = (TRAININGS[name], shared, None)
         expected = dict(here.run({name: call}, ignore))[name].history
         one, two = (replace(DEFAULT, devices=n, precision="bf16-mixed") for n in (1, 2))
         alone = dict(here.run({name: (run_rank, one, 0, None, "", *call)}, ignore))[name]
@@ -109,30 +109,28 @@ def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any])
 def test_a_rank_that_is_killed_is_replaced_and_the_result_is_the_same(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = run(dying_rank, (str(project / "marker"),))
+    training = DyingRank(**COMMON, dropout=0.2, marker=str(project / "marker"))
+    found = run(training)
     assert "lost one of 2 processes" in capsys.readouterr().err
     _, second = map(int, (project / "marker").read_text().split())
     assert second in (1, 2)  # rank 0 may have reported its second epoch when rank 1 was killed
     shutil.rmtree(".state")
-    expected = run(dying_rank, (str(project / "marker"),))
+    expected = run(training)
     assert found.history == expected.history
     for key, weights in expected.weights.items():
         np.testing.assert_array_equal(found.weights[key], weights)
     monkeypatch.setattr("latent_digits.study.execution.STARTS", 1)
     with pytest.raises(UserError, match="ae was given up: it lost a process in each of 1 starts"):
-        run(dying_rank, (str(project / "another"),))
+        run(replace(training, marker=str(project / "another")))
 
 
-def run(function: Callable[..., Trained], before: tuple[Any, ...]) -> Trained:
+def run(training: Training) -> Trained:
     """A training over two processes, as a stage runs it."""
-
-    arguments = (*before, 5, 0.2, RECIPE, 1)
     two = FabricParams(
         accelerator="cpu", devices=2, num_nodes=1, strategy="ddp", precision="32-true"
     )
-    trainings = {"ae": Training(function, arguments, RECIPE.epochs, {})}
     store = Store("train_ae", digits())
-    return run_trainings(store, digits(), trainings, two, lambda values, step: None)["ae"]
+    return run_trainings(store, digits(), {"ae": training}, two, lambda values, step: None)["ae"]
 
 
 def test_the_exception_of_one_rank_is_what_is_raised(crew: tuple[Workers, Any]) -> None:
@@ -151,24 +149,22 @@ def test_ranks_listen_on_loopback_only(crew: tuple[Workers, Any]) -> None:
 
 
 def test_a_scheduler_that_is_lost_is_a_sentence() -> None:
-    function, arguments = TRAININGS["autoencoder"]
     with Scheduler() as dask:
         for _ in range(2):
             dask.start_worker()
         with config.set({"scheduler-address": dask.address}), workers(1) as here:
-            call = (function, here.share(digits()), *arguments)
+            call = (AUTOENCODER, here.share(digits()), None)
             with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
                 here.run_spread("a", TWO, call, lambda name, event: dask.kill())
 
 
 def test_the_workers_of_two_hosts() -> None:
-    function, arguments = TRAININGS["autoencoder"]
     spread = Spread("cpu", 1, 2, "ddp", "32-true")
     with Scheduler() as dask:
         for host in ("127.0.0.1", "127.0.0.2"):
             dask.start_worker(host)
         with config.set({"scheduler-address": dask.address}), workers(1) as here:
-            call = (function, here.share(digits()), *arguments)
+            call = (AUTOENCODER, here.share(digits()), None)
             found = here.run_spread("ae", spread, call, ignore)
             expected = dict(here.run({"ae": call}, ignore))["ae"]
     close(found.history, expected.history, 1e-5)
@@ -178,14 +174,13 @@ def test_what_cannot_be_spread_is_a_sentence(
     crew: tuple[Workers, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, shared = crew
-    function, arguments = TRAININGS["autoencoder"]
-    call = (function, shared, *arguments)
+    call = (AUTOENCODER, shared, None)
     with pytest.raises(UserError, match="num_nodes is 2, but this machine's workers are on one"):
         here.run_spread("a", replace(TWO, num_nodes=2), call, ignore)
     monkeypatch.setattr("latent_digits.training.workers.WAIT_FOR_WORKERS", 0)
     with pytest.raises(UserError, match=r"for 4 workers on each of 1 hosts; found: 3 on 127\.0"):
         here.run_spread("a", replace(TWO, devices=4), call, ignore)
-    small = (function, shared, 5, 0.2, replace(RECIPE, batch_size=2), 1, None)
+    small = (replace(AUTOENCODER, recipe=replace(RECIPE, batch_size=2)), shared, None)
     with pytest.raises(UserError, match="3 processes cannot share batches of 2 images"):
         here.run_spread("a", THREE, small, ignore)
     if not torch.cuda.is_available():

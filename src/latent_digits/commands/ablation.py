@@ -8,10 +8,9 @@ no stage's output: `plot` reads it.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.project.params import Budget, Params, load_params
 from latent_digits.project.provenance import read_study
 from latent_digits.seeds import seed_for
-from latent_digits.study.trainings import Report, train_head
+from latent_digits.study.trainings import HeadTraining, Report
 from latent_digits.study.variants import own_recipe, tuned_recipe
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares
@@ -44,6 +43,7 @@ INITIAL = {  # weights, by name
     "He's": lambda seed, build, brightness: hes(seeded(seed, build)),
     "this study's": initialised,
 }
+Training = Callable[[Digits, Report], Row]
 CELLS = [{"initial": initial, "warmup": warmup} for initial in INITIAL for warmup in (200, 500)]
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
     design = Design(**params.tune.report_design.model_dump())
-    calls = all_calls(design, params)
+    trainings = all_trainings(design, params)
     read = params.model_dump(include={"seed", "tune", "finetune"})
     inputs = Path(__file__).read_text(encoding="utf-8"), code_of("finetune"), train.digest, read
     commit, dirty = read_study(Path.cwd()).commit
@@ -66,71 +66,85 @@ def main() -> None:
     }
     if before.get("inputs") == found["inputs"]:
         found = before
-    missing = {name: call for name, call in calls.items() if name not in found["rows"]}
+    missing = {name: one for name, one in trainings.items() if name not in found["rows"]}
     done = len(found["rows"])
     with workers(side_by_side(len(missing))) as crew, Board("ablation", "training") as board:
         shared = crew.share(digits_of(train, val))
-        board.begin("seeds", len(calls), done)
-        started = {name: (function, shared, *rest) for name, (function, *rest) in missing.items()}
-        for name, row in crew.run(started, lambda name, event: None):
+        board.begin("seeds", len(trainings), done)
+        calls = {name: (one, shared) for name, one in missing.items()}
+        for name, row in crew.run(calls, lambda name, event: None):
             rows = found["rows"] | {name: row}
-            found["rows"] = {name: rows[name] for name in calls if name in rows}
+            found["rows"] = {name: rows[name] for name in trainings if name in rows}
             write_json(FILE, found)
-            board.advance("seeds", len(rows), len(calls), name)
-    say(f"ablation: {len(calls)} trainings, {done} of them from before; see {FILE}.")
+            board.advance("seeds", len(rows), len(trainings), name)
+    say(f"ablation: {len(trainings)} trainings, {done} of them from before; see {FILE}.")
 
 
-def all_calls(design: Design, params: Params) -> dict[str, tuple[Any, ...]]:
-    """By the names of their rows, functions and their arguments between data and report."""
+def all_trainings(design: Design, params: Params) -> dict[str, Training]:
+    """What gives each row of the file, by the rows' names."""
     recipe = tuned_recipe(design, Budget(epochs=EPOCHS, patience=EPOCHS))
-    finetune = params.finetune
-    head = design.latent_dim, finetune.hidden, own_recipe(finetune.head)
-    calls: dict[str, tuple[Any, ...]] = {}
+    trainings: dict[str, Training] = {}
     for n in range(1, SEEDS + 1):
         seed = seed_for(params.seed, "ablation", n)
         for cell in CELLS:
             name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
-            calls[name] = autoencoder, design, recipe, cell, seed
-        calls[f"untrained encoder, seed {n}"] = untrained_encoder, *head, seed
-    return calls
+            trainings[name] = InCell(design, recipe, seed, cell)
+        head = HeadTraining(
+            latent_dim=design.latent_dim,
+            hidden=params.finetune.hidden,
+            encoder_weights=None,
+            recipe=own_recipe(params.finetune.head),
+            seed=seed,
+        )
+        trainings[f"untrained encoder, seed {n}"] = OnUntrainedEncoder(head)
+    return trainings
 
 
-def autoencoder(
-    digits: Digits, design: Design, recipe: Recipe, cell: Row, seed: int, report: Report
-) -> Row:
+@dataclass(frozen=True)
+class InCell:
     """The autoencoder in a cell: the best validation MSE up to each epoch, and who is dead."""
-    train, val = images_of(digits)
-    build = partial(Autoencoder, design.latent_dim, design.dropout)
-    model = INITIAL[cell["initial"]](seed, build, brightness(digits))
-    without: list[float] = []
 
-    def measure_without_average(checkpoint: Checkpoint) -> None:
-        values = measure(model, reconstruction, val, val, seed)["loss"]
-        without.append(values.double().mean().item())
+    design: Design
+    recipe: Recipe
+    seed: int
+    cell: Row
 
-    history = fit(
-        model,
-        reconstruction,
-        Pairs(train, train),
-        Pairs(val, val),
-        replace(recipe, warmup=cell["warmup"]),
-        seed,
-        on_epoch=measure_without_average,
-    )
-    return {
-        **cell,
-        "val_mse": best_so_far([row["val_loss"] for row in history]),
-        "val_mse_without_average": best_so_far(without),
-        "dead": dead_shares(best_row(history)),
-    }
+    def __call__(self, digits: Digits, report: Report) -> Row:
+        train, val = images_of(digits)
+        build = partial(Autoencoder, self.design.latent_dim, self.design.dropout)
+        model = INITIAL[self.cell["initial"]](self.seed, build, brightness(digits))
+        without: list[float] = []
+
+        def measure_without_average(checkpoint: Checkpoint) -> None:
+            values = measure(model, reconstruction, val, val, self.seed)["loss"]
+            without.append(values.double().mean().item())
+
+        history = fit(
+            model,
+            reconstruction,
+            Pairs(train, train),
+            Pairs(val, val),
+            replace(self.recipe, warmup=self.cell["warmup"]),
+            self.seed,
+            on_epoch=measure_without_average,
+        )
+        return {
+            **self.cell,
+            "val_mse": best_so_far([row["val_loss"] for row in history]),
+            "val_mse_without_average": best_so_far(without),
+            "dead": dead_shares(best_row(history)),
+        }
 
 
-def untrained_encoder(
-    digits: Digits, latent_dim: int, hidden: int, recipe: Recipe, seed: int, report: Report
-) -> Row:
+@dataclass(frozen=True)
+class OnUntrainedEncoder:
     """The head on another untrained encoder."""
-    trained = train_head(digits, latent_dim, None, hidden, recipe, seed, None, report)
-    return {"val_accuracy": best_row(trained.history)["val_accuracy"]}
+
+    head: HeadTraining
+
+    def __call__(self, digits: Digits, report: Report) -> Row:
+        trained = self.head(digits, None, report)
+        return {"val_accuracy": best_row(trained.history)["val_accuracy"]}
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

@@ -25,8 +25,8 @@ from latent_digits.models.weights import build
 from latent_digits.project.params import Params, load_params
 from latent_digits.project.provenance import Study, flatten, read_study
 from latent_digits.project.replicas import FILE, read_replicas, recipe_of, summary
-from latent_digits.study.execution import Training, run_trainings
-from latent_digits.study.trainings import Report, Trained
+from latent_digits.study.execution import run_trainings
+from latent_digits.study.trainings import Report, Trained, Training
 from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
 from latent_digits.training.digits import Digits, digits_of
 from latent_digits.training.hyperparameters import load_design

@@ -15,11 +15,12 @@ def fingerprint(*values: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """What JSON does not know, as what it knows. A function is its name alone."""
+    """What JSON does not know, as what it knows. A function or class is its name alone."""
     if isinstance(value, np.ndarray):
         return [value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
-    if is_dataclass(value):
-        return [type(value).__name__, {f.name: getattr(value, f.name) for f in fields(value)}]
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        return [plain(type(value)), found]
     if callable(value):
         return f"{value.__module__}.{value.__qualname__}"
     raise TypeError(f"no fingerprint of a {type(value).__name__}: {value!r:.80}")

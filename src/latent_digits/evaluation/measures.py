@@ -21,7 +21,7 @@ from latent_digits.engine.functional import pixels
 from latent_digits.models.losses import mean_squared_error
 from latent_digits.models.networks import VariationalAutoencoder
 from latent_digits.models.objectives import (
-    Objective,
+    Measure,
     Values,
     classification,
     measure,
@@ -76,9 +76,9 @@ class Evaluation:
         }
 
     def values(
-        self, model: nn.Module, objective: Objective, inputs: Tensor, targets: Tensor
+        self, model: nn.Module, values_of: Measure, inputs: Tensor, targets: Tensor
     ) -> Values:
-        return measure(model, objective, inputs, targets, self.seed_for("sampling"))
+        return measure(model, values_of, inputs, targets, self.seed_for("sampling"))
 
     def autoencoder(self, model: nn.Module) -> Measured:
         """MSE on validation and test, and how well the latents separate the digits."""

@@ -5,7 +5,9 @@ stopping watches; the others are measured beside it. Variants are composed of th
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,43 +16,77 @@ from latent_digits.models import losses
 from latent_digits.seeds import seed_for
 
 Values = dict[str, Tensor]
-Objective = Callable[[nn.Module, Tensor, Tensor], Values]
+Measure = Callable[[nn.Module, Tensor, Tensor], Values]
 
 EVAL_BATCH = 200  # images; larger ones fall out of the cache and are slower
 
 
-def reconstruction(model: nn.Module, x: Tensor, target: Tensor) -> Values:
+class Objective(Protocol):
+    """A measure with a loss, and the baseline by which a training that learned nothing is told."""
+
+    def __call__(self, model: nn.Module, x: Tensor, target: Tensor, /) -> Values: ...
+
+    def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
+        """The loss on the targets `val` of the best answer to `train` that ignores its input."""
+        ...
+
+
+class Reconstruction:
     """The autoencoder's and the denoiser's: MSE over pixels against the (clean) target."""
-    return {"loss": losses.mean_squared_error(model(x), target)}
+
+    def __call__(self, model: nn.Module, x: Tensor, target: Tensor) -> Values:
+        return {"loss": losses.mean_squared_error(model(x), target)}
+
+    def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
+        """That of the mean image. Images are uint8, or floats in [0, 1]."""
+        white = 255 if val.dtype == np.uint8 else 1
+        mean = train.mean(axis=0, dtype=np.float64)
+        return float(((val - mean) ** 2).mean() / white**2)
 
 
-def negative_elbo(model: nn.Module, x: Tensor, target: Tensor) -> Values:
+class NegativeElbo:
     """The VAE's: squared error + KL, each summed, weighed 1:1 (the report's section 3.1)."""
-    x_hat, mu, log_var = model(x)
-    squared_error = losses.squared_error(x_hat, target)
-    kl = losses.kl_divergence(mu, log_var)
-    return {"loss": squared_error + kl, "squared_error": squared_error, "kl": kl}
+
+    def __call__(self, model: nn.Module, x: Tensor, target: Tensor) -> Values:
+        x_hat, mu, log_var = model(x)
+        squared_error = losses.squared_error(x_hat, target)
+        kl = losses.kl_divergence(mu, log_var)
+        return {"loss": squared_error + kl, "squared_error": squared_error, "kl": kl}
+
+    def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
+        """That of the mean image, and no KL."""
+        return reconstruction.constant_loss(train, val) * val[0].size
 
 
-def classification(model: nn.Module, x: Tensor, labels: Tensor) -> Values:
+class Classification:
     """The classifiers': cross-entropy, with the share of right answers beside it."""
-    logits = model(x)
-    return {
-        "loss": losses.cross_entropy(logits, labels),
-        "accuracy": losses.accuracy(logits, labels),
-    }
+
+    def __call__(self, model: nn.Module, x: Tensor, labels: Tensor) -> Values:
+        logits = model(x)
+        return {
+            "loss": losses.cross_entropy(logits, labels),
+            "accuracy": losses.accuracy(logits, labels),
+        }
+
+    def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
+        """That of the labels' shares."""
+        shares = np.bincount(train, minlength=10) / len(train)
+        return float(-np.log(np.maximum(shares, 1e-12))[val].mean())
+
+
+reconstruction, negative_elbo, classification = Reconstruction(), NegativeElbo(), Classification()
 
 
 @torch.no_grad()
 def measure(
     model: nn.Module,
-    objective: Objective,
+    values_of: Measure,
     inputs: Tensor,
     targets: Tensor,
     seed: int,
     batches: slice = slice(None),
 ) -> Values:
-    """The objective's values for every image, [N] each, with the model in eval mode.
+    """The values of a measure for every image, [N] each, with the model in eval mode.
 
     `seed` fixes what the model samples, so that the same weights always give the same values. Of
     only some `batches` of EVAL_BATCH images the values are the same; of none there are none.
@@ -60,6 +96,6 @@ def measure(
     parts = []
     for number, (x, target) in list(enumerate(pairs))[batches]:
         torch.manual_seed(seed_for(seed, number))
-        parts.append(objective(model, pixels(x), pixels(target)))
+        parts.append(values_of(model, pixels(x), pixels(target)))
     names = parts[0] if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}

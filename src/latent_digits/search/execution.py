@@ -6,11 +6,11 @@ from latent_digits.console import Board, say
 from latent_digits.data.resume_cache import Store
 from latent_digits.data.storage import Row
 from latent_digits.project.params import TuneParams
-from latent_digits.search.sampler import Asked, Trial, run_trial, search
+from latent_digits.search.sampler import Asked, Trial, constant_mse, run_trial, search, table
 from latent_digits.seeds import seed_for
 from latent_digits.tracking.stage_run import StageRun
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits, constant_mse
+from latent_digits.training.digits import Digits
 from latent_digits.training.resuming import Resuming
 from latent_digits.training.workers import side_by_side, workers
 
@@ -46,6 +46,7 @@ def run_search(digits: Digits, params: TuneParams, seed: int, run: StageRun) -> 
             best = min(done, key=lambda trial: trial.value)
             note = f"best val MSE {best.value:.5f} (trial {best.number})  last {trial.state}"
             board.advance("search", len(done), params.trials, note)
+            run.trial(table([trial])[0])
             if trial.val_mse:
                 run.metrics({"trial": {"val_mse": trial.value}}, step=trial.number)
 

@@ -31,7 +31,7 @@ from latent_digits.project.params import SearchSpace, TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import live_neurons, severed
-from latent_digits.training.digits import Digits, brightness, constant_mse, images_of
+from latent_digits.training.digits import Digits, brightness, images_of
 from latent_digits.training.hyperparameters import Design
 from latent_digits.training.loop import DivergedError, Pairs, Recipe, best_row, best_so_far, fit
 
@@ -187,6 +187,11 @@ def run_trial(
     row = best_row(history)
     state = COLLAPSED if severed(row) else final_state(best, bars, constant_mse(digits))
     return Trial(number, generation, design, state, tuple(best), live_neurons(model, row))
+
+
+def constant_mse(digits: Digits) -> float:
+    """The validation MSE of the mean image: what a trial must beat."""
+    return reconstruction.constant_loss(digits.train_images, digits.val_images)
 
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from latent_digits.console import Board, UserError, losses, say
 from latent_digits.data.dataset import Dataset
@@ -11,7 +11,7 @@ from latent_digits.data.resume_cache import Store
 from latent_digits.data.storage import Row, write_csv
 from latent_digits.models.weights import save_model
 from latent_digits.project.params import FabricParams
-from latent_digits.study.trainings import CollapsedError, Trained
+from latent_digits.study.trainings import CollapsedError, Trained, Training
 from latent_digits.tracking.stage_run import StageRun
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.digits import Digits
@@ -26,15 +26,6 @@ REMEDIES: dict[type, str] = {
     CollapsedError: "raise the learning rate or patience if the validation loss was still falling, "
     "else lower the learning rate or the dropout",
 }
-
-
-class Training(NamedTuple):
-    """A function of `latent_digits.study.trainings` and its arguments between data and report."""
-
-    function: Callable[..., Trained]
-    arguments: tuple[Any, ...]
-    epochs: int  # at most
-    about: Row  # what it takes to build the model again; see `latent_digits.models.weights`
 
 
 def run_trainings(
@@ -55,12 +46,12 @@ def run_trainings(
     count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
     with store, workers(count) as crew, Board(stage) as board:
         saved = {
-            name: Resuming(store.slot(name, one.function, one.arguments, spread))
-            for name, one in trainings.items()
+            name: Resuming(store.slot(name, training, spread))
+            for name, training in trainings.items()
         }
         for name, training in trainings.items():
             before = saved[name].latest
-            board.begin(name, training.epochs, done=len(before.history) if before else 0)
+            board.begin(name, training.recipe.epochs, done=len(before.history) if before else 0)
 
         def on_report(name: str, event: Checkpoint | str) -> None:
             if isinstance(event, str):
@@ -68,14 +59,13 @@ def run_trainings(
             elif saved[name].save(event):
                 row = event.history[-1]
                 epoch = int(row["epoch"])
-                board.advance(name, epoch, trainings[name].epochs, losses(row))
+                board.advance(name, epoch, trainings[name].recipe.epochs, losses(row))
                 log({name: without_epoch(row)}, epoch)
 
         shared = crew.share(digits)
 
         def call(name: str) -> Call:
-            one = trainings[name]
-            return one.function, shared, *one.arguments, saved[name].latest
+            return trainings[name], shared, saved[name].latest
 
         calls = {name: partial(call, name) for name in trainings}
         results: dict[str, Trained] = {}

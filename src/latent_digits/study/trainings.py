@@ -5,9 +5,10 @@ stage and variant; initial weights, batches, dropout, noise and sampling follow 
 checkpoint that it has reported, a training goes on after it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,7 @@ from latent_digits.seeds import seed_for
 from latent_digits.study.noise import Noise, corrupted
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares, live_neurons, severed
-from latent_digits.training.digits import (
-    Digits,
-    brightness,
-    constant_cross_entropy,
-    constant_mse,
-    images_of,
-    labels_of,
-)
+from latent_digits.training.digits import Digits, brightness, images_of, labels_of
 from latent_digits.training.loop import Pairs, Recipe, Row, best_row, fit
 
 Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
@@ -66,102 +60,131 @@ class Trained:
     attempt: int
 
 
-def train_autoencoder(
-    digits: Digits,
-    latent_dim: int,
-    dropout: float,
-    recipe: Recipe,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Report,
-) -> Trained:
-    """An autoencoder that reconstructs clean images."""
-    train, val = images_of(digits)
-    pairs = Pairs(train, train), Pairs(val, val)
-    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits))
-    build = partial(Autoencoder, latent_dim, dropout)
-    return trained(build, task, recipe, seed, checkpoint, report)
+@dataclass(frozen=True, kw_only=True)
+class Training(ABC):
+    """A model's training: a call that a worker can run, known by its fields."""
+
+    latent_dim: int
+    recipe: Recipe
+    seed: int
+
+    @property
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What it takes to build the model again; see `latent_digits.models.weights`."""
+
+    @abstractmethod
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        """The fitted model."""
 
 
-def train_denoiser(
-    digits: Digits,
-    latent_dim: int,
-    dropout: float,
-    recipe: Recipe,
-    noise: Noise,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Report,
-) -> Trained:
-    """An autoencoder from noisy to clean images: new noise every epoch, one draw for validation."""
-    train, val = images_of(digits)
-    noisy_val = corrupted(val, noise, seed_for(seed, "val-noise"))
-    pairs = Pairs(train, train), Pairs(noisy_val, val)
-    task = Task(reconstruction, *pairs, constant_mse(digits), brightness(digits), noise)
-    build = partial(Autoencoder, latent_dim, dropout)
-    return trained(build, task, recipe, seed, checkpoint, report)
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderTraining(Training):
+    """An autoencoder that reconstructs clean images, or given a noise, that removes it.
+
+    The noise is new every epoch, and one draw for validation.
+    """
+
+    dropout: float
+    noise: Noise | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"model": "autoencoder", "latent_dim": self.latent_dim}
+
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        train, val = images_of(digits)
+        seen = corrupted(val, self.noise, seed_for(self.seed, "val-noise")) if self.noise else val
+        pairs = Pairs(train, train), Pairs(seen, val)
+        task = Task(reconstruction, *pairs, brightness(digits), self.noise)
+        build = partial(Autoencoder, self.latent_dim, self.dropout)
+        return trained(build, task, self.recipe, self.seed, checkpoint, report)
 
 
-def train_vae(
-    digits: Digits,
-    latent_dim: int,
-    recipe: Recipe,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Report,
-) -> Trained:
+@dataclass(frozen=True, kw_only=True)
+class VaeTraining(Training):
     """A variational autoencoder, with a long warm-up.
 
     While the decoder knows nothing yet, a latent costs KL and is worth little. At Z = 2 and the
     report's learning rate two of eleven trainings lost one for good, a third both for three epochs;
     with a warm-up of 1,000 steps none of five did (other seeds than the study's).
     """
-    recipe = replace(recipe, warmup=VAE_WARMUP)
-    train, val = images_of(digits)
-    pixels = digits.val_images[0].size
-    constant_loss = constant_mse(digits) * pixels  # and no KL
-    pairs = Pairs(train, train), Pairs(val, val)
-    task = Task(negative_elbo, *pairs, constant_loss, brightness(digits))
-    build = partial(VariationalAutoencoder, latent_dim)
-    return trained(build, task, recipe, seed, checkpoint, report)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"model": "variational_autoencoder", "latent_dim": self.latent_dim}
+
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        recipe = replace(self.recipe, warmup=VAE_WARMUP)
+        train, val = images_of(digits)
+        task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), brightness(digits))
+        build = partial(VariationalAutoencoder, self.latent_dim)
+        return trained(build, task, recipe, self.seed, checkpoint, report)
 
 
-def train_head(
-    digits: Digits,
-    latent_dim: int,
-    encoder_weights: Arrays | None,
-    hidden: int,
-    recipe: Recipe,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Report,
-) -> Trained:
-    """A head on a frozen encoder: the one given, or without weights an untrained one.
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining(Training):
+    """A classifier with nothing frozen, from random weights."""
+
+    hidden: int
+    dropout: float
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
+
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        train, val = map(Pairs, images_of(digits), labels_of(digits))
+        task = Task(classification, train, val, brightness(digits))
+        return trained(self.build, task, self.recipe, self.seed, checkpoint, report)
+
+    def build(self) -> Classifier:
+        encoder = Encoder(self.latent_dim, self.dropout)
+        return Classifier(encoder, Head(self.latent_dim, self.hidden))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadTraining(Training):
+    """The same classifier on a frozen encoder: the one given, or without weights an untrained one.
 
     The encoder stays in eval mode, so what it says of an image never changes: computed once. The
     head is trained on standardized latents, and returned for latents as they come.
     """
-    encoder = initialised(
-        seed_for(seed, "encoder"), partial(Encoder, latent_dim, 0.0), brightness(digits)
-    )
-    if encoder_weights is not None:
-        encoder.load_state_dict({k: torch.from_numpy(v) for k, v in encoder_weights.items()})
-    engine.accelerate(encoder).requires_grad_(False).eval()
-    train_images, val_images = images_of(digits)
-    train_labels, val_labels = labels_of(digits)
-    encoder.to(train_images.device)
-    latents = features(encoder, train_images)
-    mean, deviation = latents.mean(0), latents.std(0)
-    # A latent that hardly changes: scaled up, and back down in the head, it would be all rounding.
-    deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
-    train = Pairs((latents - mean) / deviation, train_labels)
-    val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
-    task = Task(classification, train, val, constant_cross_entropy(digits), brightness(digits))
-    head = trained(lambda: Head(latent_dim, hidden), task, recipe, seed, checkpoint, report)
-    raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
-    weights = {f"head.{name}": value for name, value in raw_head.items()}
-    weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
-    return replace(head, weights=weights)
+
+    hidden: int
+    encoder_weights: Arrays | None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
+
+    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+        encoder = self.encoder(brightness(digits))
+        train_images, val_images = images_of(digits)
+        train_labels, val_labels = labels_of(digits)
+        encoder.to(train_images.device)
+        latents = features(encoder, train_images)
+        mean, deviation = latents.mean(0), latents.std(0)
+        # One that hardly changes: scaled up, and back down in the head, it would be all rounding.
+        deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
+        train = Pairs((latents - mean) / deviation, train_labels)
+        val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
+        task = Task(classification, train, val, brightness(digits))
+        build = partial(Head, self.latent_dim, self.hidden)
+        head = trained(build, task, self.recipe, self.seed, checkpoint, report)
+        raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
+        weights = {f"head.{name}": value for name, value in raw_head.items()}
+        weights |= {f"encoder.{name}": value for name, value in arrays_of(encoder).items()}
+        return replace(head, weights=weights)
+
+    def encoder(self, brightness: float) -> nn.Module:
+        build = partial(Encoder, self.latent_dim, 0.0)
+        encoder = initialised(seed_for(self.seed, "encoder"), build, brightness)
+        if self.encoder_weights is not None:
+            encoder.load_state_dict(
+                {name: torch.from_numpy(value) for name, value in self.encoder_weights.items()}
+            )
+        return engine.accelerate(encoder).requires_grad_(False).eval()
 
 
 def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:
@@ -173,42 +196,24 @@ def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Ar
     }
 
 
-def train_end_to_end(
-    digits: Digits,
-    latent_dim: int,
-    dropout: float,
-    hidden: int,
-    recipe: Recipe,
-    seed: int,
-    checkpoint: Checkpoint | None,
-    report: Report,
-) -> Trained:
-    """The same classifier with nothing frozen, from random weights."""
-    train, val = images_of(digits)
-    train_labels, val_labels = labels_of(digits)
-    pairs = Pairs(train, train_labels), Pairs(val, val_labels)
-    task = Task(classification, *pairs, constant_cross_entropy(digits), brightness(digits))
-
-    def build() -> Classifier:
-        return Classifier(Encoder(latent_dim, dropout), Head(latent_dim, hidden))
-
-    return trained(build, task, recipe, seed, checkpoint, report)
-
-
 @dataclass(frozen=True)
 class Task:
-    """What a model is to learn, from which pairs, and what it must beat to have learned anything.
+    """What a model is to learn, and from which pairs.
 
-    `constant_loss` is the validation loss of the best prediction that ignores its input;
     `brightness` is what images that a model makes begin with.
     """
 
     objective: Objective
     train: Pairs
     val: Pairs
-    constant_loss: float
     brightness: float
     corrupt: Noise | None = None
+
+    @cached_property
+    def constant_loss(self) -> float:
+        """The validation loss that a model must beat to have learned anything."""
+        targets = (pairs.targets.cpu().numpy() for pairs in (self.train, self.val))
+        return self.objective.constant_loss(*targets)
 
 
 class CollapsedError(Exception):

@@ -1,5 +1,7 @@
 """Which trainings the study's stages run: the report's models and the controls beside them."""
 
+from dataclasses import replace
+
 from latent_digits.data.storage import Arrays
 from latent_digits.project.params import (
     Budget,
@@ -10,14 +12,13 @@ from latent_digits.project.params import (
     TrainVaeParams,
 )
 from latent_digits.seeds import seed_for
-from latent_digits.study.execution import Training
 from latent_digits.study.noise import Noise
 from latent_digits.study.trainings import (
-    train_autoencoder,
-    train_denoiser,
-    train_end_to_end,
-    train_head,
-    train_vae,
+    AutoencoderTraining,
+    ClassifierTraining,
+    HeadTraining,
+    Training,
+    VaeTraining,
 )
 from latent_digits.training.hyperparameters import Design
 from latent_digits.training.loop import Recipe
@@ -25,25 +26,18 @@ from latent_digits.training.loop import Recipe
 
 def autoencoders(design: Design, params: TrainAeParams, seed: int) -> dict[str, Training]:
     """The autoencoder at the tuned Z, and at Z = 2."""
-    tuned, flat = tuned_recipe(design, params.ae), own_recipe(params.ae_2d)
-    about = {"model": "autoencoder"}
     return {
-        "ae": Training(
-            train_autoencoder,
-            (design.latent_dim, design.dropout, tuned, seed_for(seed, "train_ae", "ae")),
-            tuned.epochs,
-            about | {"latent_dim": design.latent_dim},
+        "ae": AutoencoderTraining(
+            latent_dim=design.latent_dim,
+            dropout=design.dropout,
+            recipe=tuned_recipe(design, params.ae),
+            seed=seed_for(seed, "train_ae", "ae"),
         ),
-        "ae_2d": Training(
-            train_autoencoder,
-            (
-                params.ae_2d.latent_dim,
-                params.ae_2d.dropout,
-                flat,
-                seed_for(seed, "train_ae", "ae_2d"),
-            ),
-            flat.epochs,
-            about | {"latent_dim": params.ae_2d.latent_dim},
+        "ae_2d": AutoencoderTraining(
+            latent_dim=params.ae_2d.latent_dim,
+            dropout=params.ae_2d.dropout,
+            recipe=own_recipe(params.ae_2d),
+            seed=seed_for(seed, "train_ae", "ae_2d"),
         ),
     }
 
@@ -52,33 +46,30 @@ def denoisers(
     design: Design, budget: Budget, levels: NoiseLevels, seed: int
 ) -> dict[str, Training]:
     """The autoencoder at the tuned Z, from noisy to clean."""
-    recipe = tuned_recipe(design, budget)
-    noise = Noise(**levels.model_dump())
-    seed = seed_for(seed, "train_denoise", "denoiser")
     return {
-        "denoiser": Training(
-            train_denoiser,
-            (design.latent_dim, design.dropout, recipe, noise, seed),
-            recipe.epochs,
-            {"model": "autoencoder", "latent_dim": design.latent_dim},
+        "denoiser": AutoencoderTraining(
+            latent_dim=design.latent_dim,
+            dropout=design.dropout,
+            noise=Noise(**levels.model_dump()),
+            recipe=tuned_recipe(design, budget),
+            seed=seed_for(seed, "train_denoise", "denoiser"),
         )
     }
 
 
 def vaes(design: Design, params: TrainVaeParams, seed: int) -> dict[str, Training]:
     """The variational autoencoder at the tuned Z, and at Z = 2."""
-    variants = {
-        "vae": (design.latent_dim, own_recipe(params.vae)),
-        "vae_2d": (params.vae_2d.latent_dim, own_recipe(params.vae_2d)),
-    }
     return {
-        name: Training(
-            train_vae,
-            (latent_dim, recipe, seed_for(seed, "train_vae", name)),
-            recipe.epochs,
-            {"model": "variational_autoencoder", "latent_dim": latent_dim},
-        )
-        for name, (latent_dim, recipe) in variants.items()
+        "vae": VaeTraining(
+            latent_dim=design.latent_dim,
+            recipe=own_recipe(params.vae),
+            seed=seed_for(seed, "train_vae", "vae"),
+        ),
+        "vae_2d": VaeTraining(
+            latent_dim=params.vae_2d.latent_dim,
+            recipe=own_recipe(params.vae_2d),
+            seed=seed_for(seed, "train_vae", "vae_2d"),
+        ),
     }
 
 
@@ -89,21 +80,22 @@ def classifiers(
 
     The two heads start from the same weights, so that what differs is the encoder under them.
     """
-    head, whole = own_recipe(params.head), own_recipe(params.end_to_end)
-    z, seed = design.latent_dim, seed_for(seed, "finetune")
-    about = {"model": "classifier", "latent_dim": z, "hidden": params.hidden}
+    head = HeadTraining(
+        latent_dim=design.latent_dim,
+        hidden=params.hidden,
+        encoder_weights=encoder,
+        recipe=own_recipe(params.head),
+        seed=seed_for(seed, "finetune"),
+    )
     return {
-        "classifier": Training(
-            train_head, (z, encoder, params.hidden, head, seed), head.epochs, about
-        ),
-        "classifier_random_encoder": Training(
-            train_head, (z, None, params.hidden, head, seed), head.epochs, about
-        ),
-        "classifier_end_to_end": Training(
-            train_end_to_end,
-            (z, design.dropout, params.hidden, whole, seed),
-            whole.epochs,
-            about,
+        "classifier": head,
+        "classifier_random_encoder": replace(head, encoder_weights=None),
+        "classifier_end_to_end": ClassifierTraining(
+            latent_dim=design.latent_dim,
+            hidden=params.hidden,
+            dropout=design.dropout,
+            recipe=own_recipe(params.end_to_end),
+            seed=seed_for(seed, "finetune"),
         ),
     }
 

@@ -1,4 +1,4 @@
-"""The two sets that trainings may see, as one piece to send to a worker, and their baselines."""
+"""The two sets that trainings may see, as one piece to send to a worker."""
 
 from dataclasses import dataclass
 
@@ -41,15 +41,3 @@ def to_device(array: np.ndarray) -> Tensor:
 def brightness(digits: Digits) -> float:
     """The mean of the training images' pixels, in [0, 1]."""
     return float(digits.train_images.mean(dtype=np.float64)) / 255
-
-
-def constant_mse(digits: Digits) -> float:
-    """The validation MSE of the best constant image: the mean of the training images."""
-    mean = digits.train_images.mean(axis=0, dtype=np.float64)
-    return float(((digits.val_images - mean) ** 2).mean() / 255**2)
-
-
-def constant_cross_entropy(digits: Digits) -> float:
-    """The validation cross-entropy of the best constant answer: the labels' shares."""
-    shares = np.bincount(digits.train_labels, minlength=10) / len(digits.train_labels)
-    return float(-np.log(np.maximum(shares, 1e-12))[digits.val_labels].mean())

@@ -1,0 +1,27 @@
+"""What a training that learned nothing reaches: each objective's constant answer, by hand."""
+
+import numpy as np
+import pytest
+
+from latent_digits.models.objectives import classification, negative_elbo, reconstruction
+
+BLACK, WHITE = np.zeros((1, 1, 2, 2), dtype=np.uint8), np.full((1, 1, 2, 2), 255, dtype=np.uint8)
+
+
+def test_the_mean_image_has_a_squared_error_a_pixel_or_an_image() -> None:
+    train = np.concatenate([BLACK, WHITE])
+    assert reconstruction.constant_loss(train, WHITE) == pytest.approx(0.25)
+    assert negative_elbo.constant_loss(train, WHITE) == pytest.approx(4 * 0.25)
+
+
+def test_stored_images_and_networks_inputs_have_one_baseline() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 1, 28, 28), dtype=np.uint8)
+    stored = reconstruction.constant_loss(images[:12], images[12:])
+    seen = (images / 255).astype(np.float32)
+    assert reconstruction.constant_loss(seen[:12], seen[12:]) == pytest.approx(stored)
+
+
+def test_the_labels_shares_have_a_cross_entropy() -> None:
+    train = np.array([3, 3, 3, 7])
+    assert classification.constant_loss(train, np.array([3])) == pytest.approx(-np.log(0.75))
+    assert classification.constant_loss(train, np.array([7])) == pytest.approx(-np.log(0.25))
