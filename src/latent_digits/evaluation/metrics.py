@@ -4,7 +4,7 @@
 `per_image.safetensors` what a later comparison needs to pair the test images.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from latent_digits.catalogue import METRICS, MODELS, Metric
-from latent_digits.console import Board, say
+from latent_digits.console import Board, UserError, say
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import Store
@@ -30,8 +30,6 @@ from latent_digits.models.weights import load_model
 from latent_digits.project.params import NoiseParams, Params
 from latent_digits.study.noise import Noise, corrupted
 
-CLASSIFIERS = tuple(name for name in MODELS if name.startswith("classifier"))
-
 
 class Models(NamedTuple):
     """The trained models and their descriptions, by the names of their files."""
@@ -41,42 +39,105 @@ class Models(NamedTuple):
 
 
 def load_models(folder: Path, dataset: Dataset) -> Models:
-    """All models of the study, checked against the split of `dataset`."""
+    """All models of the study, checked against the split of `dataset`.
+
+    Raises UserError where `folder` has another, which nobody would measure.
+    """
+    if others := {path.stem for path in folder.glob("[!.]*.safetensors")} - set(MODELS):
+        raise UserError(
+            f"{folder} has {listed(others)}, which catalogue.MODELS does not name, so that nobody "
+            "measures it; name it there, or delete the file."
+        )
     loaded = {name: load_model(folder / f"{name}.safetensors", dataset) for name in MODELS}
     networks: dict[str, nn.Module] = {name: model for name, (model, _) in loaded.items()}
     return Models(networks, {name: about for name, (_, about) in loaded.items()})
 
 
+def autoencoder(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
+    return evaluation.autoencoder(models.networks[name])
+
+
+def pca(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
+    return evaluation.pca(models.about["ae"]["latent_dim"])
+
+
+def denoiser(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
+    return evaluation.denoiser(models.networks[name], *denoisers_noises(params.noise))
+
+
+def vae(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
+    return evaluation.vae(models.networks[name], params.evaluate.active_unit_variance)
+
+
+def classifier(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
+    trainable_parameters = models.about[name]["trainable_parameters"]
+    return evaluation.classifier(models.networks[name], trainable_parameters)
+
+
+UNTRAINED = "pca"  # measured beside the models
+MEASURED_BY: dict[str, Callable[[Evaluation, Models, Params, str], Measured]] = {
+    "ae": autoencoder,
+    "ae_2d": autoencoder,
+    UNTRAINED: pca,
+    "denoiser": denoiser,
+    "vae": vae,
+    "vae_2d": vae,
+    "classifier": classifier,
+    "classifier_random_encoder": classifier,
+    "classifier_end_to_end": classifier,
+}
+
+
 def measured(
     evaluation: Evaluation, models: Models, params: Params
 ) -> Iterator[tuple[str, Measured]]:
-    """Each model's name and what is measured of it; PCA's too."""
-    network, about = models.networks, models.about
-    active = params.evaluate.active_unit_variance
-    yield "ae", evaluation.autoencoder(network["ae"])
-    yield "ae_2d", evaluation.autoencoder(network["ae_2d"])
-    yield "pca", evaluation.pca(about["ae"]["latent_dim"])
-    yield "denoiser", evaluation.denoiser(network["denoiser"], *denoisers_noises(params.noise))
-    yield "vae", evaluation.vae(network["vae"], active)
-    yield "vae_2d", evaluation.vae(network["vae_2d"], active)
-    for name in CLASSIFIERS:
-        yield name, evaluation.classifier(network[name], about[name]["trainable_parameters"])
+    """Each model's name and what is measured of it; PCA's too.
+
+    Raises UserError where a model would be left out, of what is measured or of the headlines.
+    """
+    if missing := set(MODELS) - set(MEASURED_BY):
+        raise UserError(
+            f"catalogue.MODELS has {listed(missing)}, which nobody measures; say how in "
+            "MEASURED_BY of evaluation/metrics.py."
+        )
+    if unknown := set(MEASURED_BY) - {*MODELS, UNTRAINED}:
+        raise UserError(
+            f"MEASURED_BY of evaluation/metrics.py has {listed(unknown)}, which no stage trains; "
+            "name it in catalogue.MODELS and train it in study/variants.py, or take it out."
+        )
+    if missing := set(MODELS) - {one.group for one in METRICS}:
+        raise UserError(
+            f"catalogue.MODELS has {listed(missing)}, of which there is no headline, so that no "
+            "comparison would see it; add one to catalogue.METRICS."
+        )
+    for name, measured_by in MEASURED_BY.items():
+        yield name, measured_by(evaluation, models, params, name)
 
 
 def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Measured]:
     """All of `measured`, shown as it goes."""
     found: dict[str, Measured] = {}
     with Board("evaluate", unit="model") as board:
-        board.begin("metrics", len(MODELS) + 1)
+        board.begin("metrics", len(MEASURED_BY))
         for name, values in measured(evaluation, models, params):
             found[name] = values
-            board.advance("metrics", len(found), len(MODELS) + 1, name)
+            board.advance("metrics", len(found), len(MEASURED_BY), name)
     return found
 
 
 def headlines(found: Mapping[str, Measured]) -> Metrics:
-    """The content of `metrics.json`."""
+    """The content of `metrics.json`. Raises UserError for a headline that nobody measures."""
+    measured = {f"{group}.{name}" for group, values in found.items() for name in values}
+    if missing := {one.key for one in METRICS} - measured:
+        raise UserError(
+            f"catalogue.METRICS has {listed(missing)}, which is not measured; there are "
+            f"{listed(measured)}."
+        )
     return {one.name: one.scale * float(np.mean(found[one.group][one.of_group])) for one in METRICS}
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def per_image(
@@ -92,7 +153,7 @@ def per_image(
     arrays: Arrays = {"labels": evaluation.test.labels.numpy().astype(np.uint8)}
     for one in METRICS:
         values = found[one.group][one.of_group]
-        if one.group in CLASSIFIERS:
+        if MEASURED_BY[one.group] is classifier:
             arrays[one.name] = evaluation.predicted(models.networks[one.group])
         elif isinstance(values, np.ndarray):
             arrays[one.name] = (one.scale * values).astype(np.float16)

@@ -1,0 +1,68 @@
+"""The study's trainings are its catalogue of models, each with a seed and a plan of its own."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from latent_digits.catalogue import MODELS
+from latent_digits.data.fingerprint import fingerprint
+from latent_digits.models.weights import build
+from latent_digits.project.params import load_params
+from latent_digits.study.trainings import AutoencoderTraining, HeadTraining, Training
+from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
+from latent_digits.training.hyperparameters import Design
+from smoke import PROJECT
+
+DESIGN = Design(5, "adam", 1e-3, 64, 0.1)
+ENCODER = {"weight": np.arange(3.0)}
+
+
+def variants() -> dict[str, Training]:
+    params = load_params(PROJECT / "params.yaml")
+    return (
+        autoencoders(DESIGN, params.train_ae, 1)
+        | denoisers(DESIGN, params.train_denoise, params.noise.text, 1)
+        | vaes(DESIGN, params.train_vae, 1)
+        | classifiers(DESIGN, ENCODER, params.finetune, 1)
+    )
+
+
+def test_what_is_trained_is_what_the_catalogue_names() -> None:
+    assert sorted(variants()) == sorted(MODELS)
+
+
+def test_what_a_training_says_of_its_model_builds_one() -> None:
+    for training in variants().values():
+        assert build(training.about)
+
+
+def test_the_seeds_are_those_of_stage_and_variant_and_the_heads_share_one() -> None:
+    found = variants()
+    seeds = {name: training.seed for name, training in found.items()}
+    heads = [name for name in seeds if name.startswith("classifier")]
+    assert len({seeds[name] for name in heads}) == 1
+    assert len(set(seeds.values())) == len(seeds) - len(heads) + 1
+
+
+def test_the_resume_caches_key_is_all_of_a_training() -> None:
+    found = variants()
+    keys = {fingerprint(training) for training in found.values()}
+    assert len(keys) == len(found)
+    ae, head = found["ae"], found["classifier"]
+    assert isinstance(ae, AutoencoderTraining)
+    assert isinstance(head, HeadTraining)
+    others = (
+        replace(ae, seed=2),
+        replace(ae, recipe=replace(ae.recipe, lr=2e-3)),
+        replace(head, encoder_weights={"weight": np.arange(3.0) + 1}),
+    )
+    assert not keys & {fingerprint(training) for training in others}
+    assert {fingerprint(training) for training in variants().values()} == keys
+
+
+def test_trainings_of_two_classes_with_equal_fields_have_two_keys() -> None:
+    class Another(AutoencoderTraining):
+        pass
+
+    ae = variants()["ae"]
+    assert fingerprint(ae) != fingerprint(Another(**vars(ae)))
