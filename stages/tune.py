@@ -29,7 +29,8 @@ def main() -> None:
 
         save_design(DESIGN, design, found, train)
         write_csv(TRIALS, columns(params.tune.epochs), table(trials))
-        run.files(DESIGN, TRIALS)
+        run.files(DESIGN)
+        run.trials(TRIALS)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Registry:
                 save_model(weights, arrays_of(self.networks[name]), about, val)
                 history = Path(f"reports/histories/{name}.csv")
                 write_csv(history, ["epoch", "val_loss"], [{"epoch": 1, "val_loss": val_loss}])
-                run.files(weights, history)
+                run.model(weights)
+                run.files(history)
 
     def expected(self, name: str) -> np.ndarray:
         """What the project itself makes of the images."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from latent_digits.data.storage import Row
 from latent_digits.project.params import load_params
 from latent_digits.search import execution as searching
-from latent_digits.search.sampler import Trial
+from latent_digits.search.sampler import Trial, table
 from latent_digits.training.digits import Digits
 from remote import dying_trial
 from smoke import PROJECT
@@ -31,11 +32,15 @@ def digits() -> Digits:
 def search(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the search on so many workers, in a copy of the project."""
     params = load_params(PROJECT / "params.yaml").tune.model_copy(update=TRIALS)
-    run: Any = SimpleNamespace(metrics=lambda values, step: None)
+    logged: list[Row] = []
+    run: Any = SimpleNamespace(metrics=lambda values, step: None, trial=logged.append)
 
     def run_search(count: int) -> list[Trial]:
         monkeypatch.setattr(searching, "side_by_side", lambda most: count)
-        return searching.run_search(digits(), params, 1, run)
+        logged.clear()
+        trials = searching.run_search(digits(), params, 1, run)
+        assert sorted(logged, key=lambda row: row["trial"]) == table(trials)
+        return trials
 
     return run_search
 

@@ -161,7 +161,8 @@ def test_the_models_of_a_stage_share_one_copy_of_the_package(
     monkeypatch.setattr(tracking, "model_entry", lambda path, read: {"name": path.name})
     monkeypatch.setattr(tracking, "connected", lambda: None)
     with stage_run("prepare", {}) as run:
-        run.files(Path("data/models/ae"), Path("data/models/vae"))
+        run.model(Path("data/models/ae"))
+        run.model(Path("data/models/vae"))
         models = [entry for entry in run.journal.read() if entry["kind"] == "model"]
         assert [entry["name"] for entry in models] == ["ae", "vae"]
         assert len({entry["code"] for entry in models}) == 1

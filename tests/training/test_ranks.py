@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from dask import config
+from latent_digits.engine.dropout import ReluDropout
+from latent_digits.engine.stack import Linear, Stack
 
 from latent_digits.console import UserError
 from latent_digits.data.resume_cache import Store
 from latent_digits.engine.draws import Share, draw_levels, draw_like, sliced
-from latent_digits.engine.dropout import ReluDropout
-from latent_digits.engine.stack import Linear, Stack
 from latent_digits.models.networks import sample
 from latent_digits.project.params import FabricParams
 from latent_digits.study.execution import run_trainings

@@ -143,7 +143,8 @@ def save_trained(
         }
         save_model(weights, trained.weights, about, dataset)
         write_csv(history, list(trained.history[0]), trained.history)
-        run.files(weights, history)
+        run.model(weights)
+        run.files(history)
 
 
 def without_epoch(row: Row) -> Row:

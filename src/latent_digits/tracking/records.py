@@ -10,12 +10,13 @@ from typing import Any
 
 from safetensors import safe_open
 
-from latent_digits.data.storage import Row, read_csv, read_json, read_tensors
+from latent_digits.data.storage import read_csv, read_json, read_tensors
 from latent_digits.project.provenance import Digests, Study, digest, flatten
 from latent_digits.tracking.upload_queue import Entry
 from latent_digits.training.hyperparameters import Design
 
-HISTORIES = Path("reports/histories")
+MODELS, HISTORIES = Path("data/models"), Path("reports/histories")
+TRIALS = Path("reports/trials.csv")
 SPLIT = "data/split/"
 VALIDATION = f"{SPLIT}val.safetensors"
 METRICS, EVALUATION = "reports/metrics.json", "reports/evaluation.json"
@@ -74,22 +75,6 @@ def dataset(file: Path, path: str, md5: str) -> Entry:
     with safe_open(file, framework="numpy") as tensors:
         count = tensors.get_slice("labels").get_shape()[0]
     return {"name": file.stem, "path": path, "md5": md5, "images": count}
-
-
-def trial_row(number: int) -> Row:
-    """How a trial ended, from what the search has just stored of it: a row of the table that comes
-    at the end, but for the design.
-    """
-    _, content = read_tensors(Path(f".state/tune/trial-{number}.safetensors"))
-    ended = content["state"]
-    by_epoch = {f"val_mse_{epoch}": mse for epoch, mse in enumerate(ended["val_mse"], start=1)}
-    return {
-        "trial": number,
-        "state": ended["state"],
-        "live_units": ended["live_units"],
-        "epochs": len(by_epoch),
-        **by_epoch,
-    }
 
 
 def detail(evaluation: Mapping[str, Any]) -> dict[str, float]:

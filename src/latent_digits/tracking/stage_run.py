@@ -20,21 +20,14 @@ from latent_digits.data.storage import Row, require_room
 from latent_digits.project.provenance import flatten, read_study
 from latent_digits.tracking.addresses import journals, one_line, place, workspace
 from latent_digits.tracking.mlflow.system_metrics import Machine
-from latent_digits.tracking.records import (
-    end_entry,
-    model_entry,
-    stage_entry,
-    study_entry,
-    trial_row,
-)
-from latent_digits.tracking.upload_queue import begin_journal
+from latent_digits.tracking.records import end_entry, model_entry, stage_entry, study_entry
+from latent_digits.tracking.upload_queue import Kind, begin_journal
 
 RETRY_SECONDS = 10.0
 LATER = (
     "what it has not got is in the upload queue, mlflow-unsent/, for the next stage or `make sync` "
     "to send."
 )
-MODELS, TRIALS = Path("data/models"), Path("reports/trials.csv")
 
 
 class StageRun:
@@ -70,19 +63,30 @@ class StageRun:
         timed = {name: self.timed(name, value) for name, value in values.items()}
         with harmless():
             self.note("metrics", values=dict(flatten(timed)), step=step)
-            if "trial" in values:
-                self.trial(trial_row(step))
 
     def trial(self, row: Row) -> None:
-        """A trial of the search that has ended, as a row of the search's table or a part of one."""
+        """A trial of the search that has ended, as a row of the search's table."""
         with harmless():
             self.note("trial", row=row)
 
     def files(self, *paths: Path) -> None:
-        """Files and folders as artifacts, under their own names; weights as a model."""
+        """Files and folders as artifacts, under their own names."""
         with harmless():
             for path in paths:
-                self.keep(path)
+                self.note("files", names=[self.journal.keep(path)])
+
+    def trials(self, table: Path) -> None:
+        """The search's table as an artifact, and what of its trials is not logged yet."""
+        with harmless():
+            name = self.journal.keep(table)
+            self.note("files", names=[name])
+            self.note("trials", file=name)
+
+    def model(self, weights: Path) -> None:
+        """A trained model, whose history is written: a version in the registry."""
+        with harmless():
+            about = model_entry(weights, self.dependencies)
+            self.note("model", file=self.journal.keep(weights), code=self.code, **about)
 
     def end(self, status: str, error: str = "", patience: float = 120.0) -> None:
         """Note how the stage ended, and wait `patience` seconds until all is sent."""
@@ -98,22 +102,12 @@ class StageRun:
         if self.writer.is_alive():
             say(f"mlflow: not all was sent within {patience:.0f} s; {LATER}")
 
-    def keep(self, path: Path) -> None:
-        name = self.journal.keep(path)
-        if path.parent == MODELS:
-            about = model_entry(path, self.dependencies)
-            self.note("model", file=name, code=self.code, **about)
-            return
-        self.note("files", names=[name])
-        if path == TRIALS:
-            self.note("trials", file=name)
-
     @cached_property
     def code(self) -> str:
         """The name of the kept package, which all models of a stage share."""
         return self.journal.keep(Path(__file__).parents[1])
 
-    def note(self, kind: str, **values: Any) -> None:
+    def note(self, kind: Kind, **values: Any) -> None:
         self.journal.add(kind, **values)
         self.noted.set()
 

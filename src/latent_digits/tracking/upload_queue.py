@@ -14,11 +14,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from latent_digits.data.storage import write_json
 
 Entry = dict[str, Any]
+Kind = Literal[
+    "study", "stage", "elsewhere", "metrics", "history", "files", "model", "trial", "trials", "end"
+]
 
 
 class Journal:
@@ -33,7 +36,7 @@ class Journal:
         self.count: int = known["sent"]
         self.ids: dict[str, str] = known["ids"]
 
-    def add(self, kind: str, **values: Any) -> None:
+    def add(self, kind: Kind, **values: Any) -> None:
         """Append an entry, with the time in ms since 1970: now, unless `values` has another."""
         entry = {"kind": kind, "time": time.time_ns() // 1_000_000, **values}
         self.entries.write(json.dumps(entry).encode() + b"\n")
@@ -73,7 +76,7 @@ class Journal:
         self.count += 1
         write_json(self.folder / "cursor.json", {"sent": self.count, "ids": self.ids})
 
-    def first(self, kind: str) -> Entry:
+    def first(self, kind: Kind) -> Entry:
         """The first entry of this kind; nothing when there is none."""
         return next((entry for entry in self.read() if entry["kind"] == kind), {})
 
@@ -104,11 +107,15 @@ def draft_journal(folder: Path, name: str) -> Journal:
     return Journal(draft, lock)
 
 
-def begin_journal(folder: Path, name: str, **first: Entry) -> Journal:
-    """A journal that holds the `first` entries, by kind, and that others may find."""
+def begin_journal(
+    folder: Path, name: str, study: Entry | None = None, stage: Entry | None = None
+) -> Journal:
+    """A journal that holds the entries of a study and of a stage, and that others may find."""
     journal = draft_journal(folder, name)
-    for kind, values in first.items():
-        journal.add(kind, **values)
+    if study:
+        journal.add("study", **study)
+    if stage:
+        journal.add("stage", **stage)
     journal.publish()
     return journal
 

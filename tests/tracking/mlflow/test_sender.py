@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from latent_digits.tracking.upload_queue import Journal, begin_journal
+from latent_digits.tracking.upload_queue import Journal, Kind, begin_journal
 from toy import toy_project
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -43,6 +43,10 @@ def journal(tmp_path: Path) -> Journal:
     }
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": [], "read": {}}
     return begin_journal(tmp_path, "tune", study=study, stage=stage)
+
+
+def test_whatever_can_be_noted_can_be_sent(sender: Any) -> None:
+    assert sorted(sender.by_kind) == sorted(get_args(Kind))
 
 
 def test_a_trial_has_its_design_its_value_an_epoch_and_its_state(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from latent_digits.data.storage import write_tensors
 from latent_digits.tracking.stage_run import stage_run
 from toy import PIPELINE, toy_project
 
@@ -32,12 +31,14 @@ def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield Sender()
 
 
+DESIGN = {"latent_dim": 33, "optimizer": "adam", "lr": 5.41e-3, "batch_size": 128, "dropout": 0.0}
+
+
 def end_trial(run: Any, number: int, state: str, *val_mse: float) -> None:
-    """What `searching` does when a trial ends: it is stored, then reported."""
-    ended = {"state": state, "val_mse": val_mse, "live_units": 48}
-    path = Path(f".state/tune/trial-{number}.safetensors")
-    write_tensors(path, {}, {"key": "k", "state": ended, "sha256": "s"})
-    run.metrics({"trial": {"val_mse": val_mse[-1]}}, step=number)
+    """What the search says when a trial ends."""
+    by_epoch = {f"val_mse_{epoch}": mse for epoch, mse in enumerate(val_mse, start=1)}
+    ended = {"state": state, "epochs": len(val_mse), "live_units": 48, **by_epoch}
+    run.trial({"trial": number, **ended, **DESIGN})
 
 
 def trials(sender: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def slow_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking.StageRun, "write", lambda self: None)
 
 
-def test_a_trial_is_there_when_it_ends_and_has_its_design_at_the_end(
+def test_a_trial_is_there_whole_when_it_ends_and_the_table_adds_the_rest(
     sender: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "reports").mkdir()
@@ -71,27 +72,27 @@ def test_a_trial_is_there_when_it_ends_and_has_its_design_at_the_end(
         assert early.info.status == "FINISHED"
         assert early.data.tags["state"] == "complete"
         assert early.data.metrics == {"val_mse": 0.06, "live_units": 48}
-        assert early.data.params == {}
-        run.files(Path("reports/trials.csv"))
+        assert early.data.params == {name: str(value) for name, value in DESIGN.items()}
+        run.trials(Path("reports/trials.csv"))
         sent(sender, run)
     found = trials(sender)
     assert list(found) == ["trial 0", "trial 1"]
     assert found["trial 0"].info.run_id == early.info.run_id
-    assert found["trial 0"].data.params["lr"] == "0.00541"
+    assert found["trial 0"].data.params == early.data.params
     assert found["trial 1"].info.status == "FAILED"
+    assert found["trial 1"].data.params["lr"] == "0.01"
     curve = sender.client.get_metric_history(early.info.run_id, "val_mse")
     assert [(point.step, point.value) for point in curve] == [(1, 0.08), (2, 0.06)]
-    assert sender.client.get_run(run.journal.ids["run"]).data.metrics["trial.val_mse"] == 0.06
+    artifacts = sender.client.list_artifacts(run.journal.ids["run"])
+    assert "trials.csv" in [one.path for one in artifacts]
 
 
-def test_a_whole_row_has_the_design_at_once(sender: Any) -> None:
+def test_a_trial_of_which_nothing_is_known_but_its_failure(sender: Any) -> None:
     with stage_run("tune", {}) as run:
-        design = {"latent_dim": 33, "optimizer": "adam", "lr": 5.41e-3}
-        ended = {"state": "pruned", "epochs": 1, "live_units": None, "val_mse_1": 0.08}
-        run.trial({"trial": 3, **ended, **design, "batch_size": 128, "dropout": 0.0})
+        run.trial({"trial": 3, "state": "failed", "epochs": 0, "live_units": None, **DESIGN})
         sent(sender, run)
     trial = trials(sender)["trial 3"]
-    assert trial.info.status == "KILLED"
+    assert (trial.info.status, trial.data.metrics) == ("FAILED", {})
     assert trial.data.params["lr"] == "0.00541"
 
 
@@ -113,13 +114,3 @@ def test_a_search_takes_over_the_trials_of_one_that_was_killed(sender: Any, ende
     assert len(found) == (2 if ended == "killed" else 3)
     own = f"tags.search = '{again.journal.ids['run']}'"
     assert len(sender.client.search_runs([sender.trials], own)) == 2
-
-
-def test_a_trial_that_was_not_stored_is_said_and_stops_nothing(
-    sender: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr("latent_digits.tracking.stage_run.say", said.append)
-    with stage_run("tune", {}) as run:
-        run.metrics({"trial": {"val_mse": 0.5}}, step=7)
-    assert "trial-7.safetensors is missing" in said[0]

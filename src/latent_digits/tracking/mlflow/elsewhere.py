@@ -22,7 +22,9 @@ from latent_digits.tracking.records import (
     EVALUATION,
     HISTORIES,
     METRICS,
+    MODELS,
     SPLIT,
+    TRIALS,
     VALIDATION,
     dataset,
     detail,
@@ -31,7 +33,6 @@ from latent_digits.tracking.records import (
     numbers,
     study_entry,
 )
-from latent_digits.tracking.stage_run import MODELS, TRIALS
 from latent_digits.tracking.upload_queue import Journal, draft_journal
 
 Values = dict[str, float]
@@ -102,7 +103,10 @@ def commit_of(study: Study, stage: str) -> tuple[str, int]:
 def add_file(
     journal: Journal, path: Path, dependencies: Digests, here: set[str], when: int
 ) -> None:
-    """The entries about one output. A model needs its history, and images to be tried on."""
+    """The entries about one output; what it is, its path alone can say here.
+
+    A model needs its history, and images to be tried on.
+    """
     if rows := list(history_of(path)):
         journal.add("history", time=when, rows=rows)
     if path.parent == MODELS:

@@ -7,7 +7,7 @@ may be written twice without a trace: so sending can stop anywhere and be taken 
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from latent_digits.tracking.mlflow.server import artifacts_of, connect
 from latent_digits.tracking.mlflow.trials import Trials
 from latent_digits.tracking.mlflow.view import save_view
 from latent_digits.tracking.records import detail, killed_entry, numbers
-from latent_digits.tracking.upload_queue import Entry, Journal, left_behind
+from latent_digits.tracking.upload_queue import Entry, Journal, Kind, left_behind
 
 EXPERIMENT = "latent-digits"
 TRIALS = f"{EXPERIMENT} trials"
@@ -59,6 +59,18 @@ class Sender:
             self.client = connect()
             self.experiment = self.experiment_named(EXPERIMENT)
             self.trials = self.experiment_named(TRIALS)
+        self.by_kind: dict[Kind, Callable[[Journal, Entry], None]] = {
+            "study": self.send_study,
+            "stage": self.send_stage,
+            "elsewhere": self.send_elsewhere,
+            "metrics": self.send_metrics,
+            "history": self.send_history,
+            "files": self.send_files,
+            "model": self.send_model,
+            "trial": self.send_trial,
+            "trials": self.send_trials,
+            "end": self.send_end,
+        }
 
     def experiment_named(self, name: str) -> str:
         """The id of an experiment; artifacts of a local data base lie beside it."""
@@ -89,7 +101,7 @@ class Sender:
         """Send all entries that were not sent yet."""
         for entry in journal.unsent():
             try:
-                getattr(self, f"send_{entry['kind']}")(journal, entry)
+                self.by_kind[entry["kind"]](journal, entry)
             except MlflowException as error:
                 if error.error_code not in REFUSED or entry["kind"] in ("study", "stage"):
                     raise

@@ -24,7 +24,7 @@ class Trials:
         self.tags = {"study": study, "search": search}
 
     def log(self, row: Row, time: int) -> None:
-        """A row of the search's table, or at first a part of it: values an epoch, state, design.
+        """A row of the search's table: values an epoch, state and design.
 
         What a trial's run has already stays as it is, so that no value is there at two times.
         """
@@ -34,18 +34,16 @@ class Trials:
             self.experiment, begun, self.tags | {"trial": name}, f"trial {name}"
         )
         run_id = run.info.run_id
-        names = [one.name for one in fields(Design) if one.name in row]
-        design = [Param(one, f"{row[one]}") for one in names if one not in run.data.params]
         if run.info.status != "RUNNING":
-            if design:
-                self.client.log_batch(run_id, params=design)
             return
         values = [
             Metric("val_mse", float(row[f"val_mse_{epoch}"]), time, epoch)
             for epoch in range(1, int(row["epochs"]) + 1)
         ]
-        if row.get("live_units") not in (None, ""):  # a table of an earlier version lacks it
+        # Rows of earlier versions lack some of it.
+        if row.get("live_units") not in (None, ""):
             values.append(Metric("live_units", float(row["live_units"]), time, 0))
+        design = [Param(one.name, f"{row[one.name]}") for one in fields(Design) if one.name in row]
         self.client.log_batch(run_id, values, design, [RunTag("state", row["state"])])
         self.client.set_terminated(run_id, STATUS[row["state"]], time)
 
