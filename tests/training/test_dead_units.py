@@ -1,13 +1,13 @@
 """Dead units are those that answer to no image, counted by neuron and channel, both ways."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from latent_digits.engine.dropout import ReluDropout
-from latent_digits.engine.stack import Linear, Stack, watched
+from latent_digits import engine
 from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import (
     Autoencoder,
@@ -28,29 +28,29 @@ def images(count: int = 40) -> Tensor:
 
 
 def shares_of(model: torch.nn.Module, *batches: Tensor) -> dict[str, float]:
-    units = Units(model)
-    with torch.no_grad(), watched(units):
+    units = Units(engine.accelerate(model))
+    with torch.no_grad(), units.watched():
         for batch in batches:
             model(batch)
     return dead_shares(units.dead())
 
 
 def test_a_unit_that_answers_in_one_batch_lives() -> None:
-    model = Stack(Linear(2, 3), ReluDropout(0.0), Linear(3, 1))
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     with torch.no_grad():
-        model.layers[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
-        model.layers[0].bias.zero_()
+        model[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+        model[0].bias.zero_()
     left, right = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    assert shares_of(model, left) == {"stack_1": pytest.approx(2 / 3)}
-    assert shares_of(model, left, right) == {"stack_1": pytest.approx(1 / 3)}
-    assert shares_of(model) == {"stack_1": 1.0}  # nobody was asked
+    assert shares_of(model, left) == {"sequential_1": pytest.approx(2 / 3)}
+    assert shares_of(model, left, right) == {"sequential_1": pytest.approx(1 / 3)}
+    assert shares_of(model) == {"sequential_1": 1.0}  # nobody was asked
 
 
 def test_a_channel_lives_by_any_of_its_pixels() -> None:
     model = initialised(1, partial(Autoencoder, 5, 0.0), 0.13)
     with torch.no_grad():
-        model.encoder.layers[0].bias[:2] = -100.0
-        model.decoder.layers[2].bias[:72] = -100.0
+        model.encoder[0].bias[:2] = -100.0
+        model.decoder[3].bias[:72] = -100.0
     shares = shares_of(model, images())
     assert shares["encoder_1"] == 2 / 8
     assert 72 / 288 <= shares["decoder_2"] < 0.5
@@ -61,12 +61,12 @@ def test_it_is_what_torch_says_of_the_activations() -> None:
     model = Autoencoder(5, 0.0).eval()
     shares = shares_of(model, images())
     with torch.no_grad():
-        y = images().movedim(0, -1)
-        for layer in model.encoder.layers:
-            y, _ = layer.run(y)
-            if isinstance(layer, ReluDropout):
-                last = y.clone()
-    dead = (last.amax(1) <= 0).double().mean().item()
+        y = images()
+        for layer in model.encoder:
+            y = layer(y)
+            if isinstance(layer, nn.ReLU):
+                last = y
+    dead = (last.amax(0) <= 0).double().mean().item()
     assert shares["encoder_4"] == dead > 0
 
 
@@ -85,18 +85,27 @@ def test_every_model_has_its_layers_named() -> None:
 
 
 def test_values_are_the_same_when_watched() -> None:
-    model = VariationalAutoencoder(3).eval()
+    model = engine.accelerate(VariationalAutoencoder(3).eval())
+    units = Units(model)
     seen = []
-    for watch in (lambda layer, y: None, Units(model)):
+    for watched in (nullcontext(), units.watched(), nullcontext()):
         torch.manual_seed(0)
-        with torch.no_grad(), watched(watch):
+        with torch.no_grad(), watched:
             seen.append(model(images()))
-    torch.manual_seed(0)
-    with torch.no_grad():
-        plain = model(images())
-    for one, other, third in zip(*seen, plain, strict=True):
-        assert torch.equal(one, other)
-        assert torch.equal(one, third)
+    for plain, other, after in zip(*seen, strict=True):
+        assert torch.equal(plain, other)
+        assert torch.equal(plain, after)
+    assert not any(relu._forward_hooks for relu in units.names)
+
+
+def test_what_is_normalized_has_units_and_what_is_reshaped_or_no_relu_has_none() -> None:
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 3), nn.GELU()),
+        *(nn.Flatten(), nn.ReLU(), nn.Linear(2 * 24 * 24, 4), nn.ReLU()),
+    )
+    shares = shares_of(model.eval(), images())
+    assert list(shares) == ["sequential_1", "sequential_2"]
+    assert live_neurons(model, {f"dead_{name}": 0.25 for name in shares}) == 3
 
 
 def test_a_unit_lives_if_it_answers_in_any_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +114,8 @@ def test_a_unit_lives_if_it_answers_in_any_process(monkeypatch: pytest.MonkeyPat
             vector[0] += 1  # the other process saw the first unit answer
 
     monkeypatch.setattr(ranks, "current", lambda: Two(0, 2))
-    model = Stack(Linear(2, 4), ReluDropout(0.0), Linear(4, 1))
-    assert Units(model).dead() == {"dead_stack_1": 0.75}
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    assert Units(model).dead() == {"dead_sequential_1": 0.75}
 
 
 def test_what_a_history_says() -> None:

@@ -1,18 +1,21 @@
 """`fit`: it learns, repeats, stops, keeps the best weights, and says when it diverges."""
 
 import math
+from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from latent_digits import engine
 from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.loop import DivergedError, Pairs, Recipe, best_row, fit, over
+from latent_digits.training.loop import DivergedError, Pairs, Recipe, Row, best_row, fit, over
 
 
 def pairs(count: int, seed: int) -> Pairs:
@@ -122,6 +125,81 @@ def test_it_goes_on_after_any_epoch_to_the_same_bits(optimizer: str, lr: float) 
         assert len(later) == 4 - len(checkpoint.history)
         for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+DECODER = "decoder: 15 layers as one compiled chain"
+
+
+def changed(name: str) -> nn.Module:
+    """The autoencoder as a user might change it."""
+    model = Autoencoder(4, 0.1)
+    match name:
+        case "gelu":
+            for stack in (model.encoder, model.decoder):
+                for index, layer in enumerate(stack):
+                    if isinstance(layer, nn.ReLU):
+                        stack[index] = nn.GELU()
+        case "batch norm":
+            model.encoder.insert(1, nn.BatchNorm2d(8))
+            model.decoder.insert(1, nn.BatchNorm1d(64, momentum=None))
+        case "5x5":
+            model.encoder[0] = nn.Conv2d(1, 8, 5, stride=2, padding=2)
+        case "hook":
+            model.encoder[0].register_forward_hook(lambda layer, x, y: y + 0.1)
+        case "float64":
+            parts = dict(model.double().named_children())
+            return nn.Sequential(OrderedDict(to_64=Double(), **parts, to_32=Single()))
+    return model
+
+
+class Double(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.double()
+
+
+class Single(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float()
+
+
+CHANGED = {  # and what the engine still runs, by explanation
+    "gelu": {"encoder: GELU has no kernel", "decoder: GELU has no kernel"},
+    "batch norm": {"encoder: BatchNorm2d has no kernel", "decoder: BatchNorm1d has no kernel"},
+    "5x5": {"encoder: Conv2d with kernel_size=(5, 5) has no kernel", DECODER},
+    "hook": {"encoder: Conv2d has hooks", DECODER},
+    "float64": {
+        "Sequential: Double has no kernel",
+        *(f"{part}: its parameters are torch.float64 on cpu" for part in ("encoder", "decoder")),
+    },
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_network_is_trained_as_pytorch_would_and_goes_on_to_the_same_bits(
+    name: str,
+) -> None:
+    def trained(**options) -> tuple[nn.Module, list[Row]]:
+        model = initialised(1, partial(changed, name), 0.5)
+        recipe = Recipe("adam", 1e-3, 16, 4, 9, warmup=4)
+        return model, fit(model, reconstruction, pairs(64, 0), pairs(32, 1), recipe, 1, **options)
+
+    checkpoints: list[Checkpoint] = []
+    model, history = trained(on_epoch=checkpoints.append)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert set(engine.explain(model).splitlines()) == CHANGED[name]
+    for checkpoint in checkpoints[:-1]:
+        resumed, again = trained(checkpoint=checkpoint)
+        assert again == history
+        for key, value in resumed.state_dict().items():
+            assert torch.equal(value, model.state_dict()[key])
+    again = measure(model, reconstruction, pairs(32, 1).inputs, pairs(32, 1).inputs, 0)["loss"]
+    assert again.double().mean().item() == pytest.approx(best_row(history)["val_loss"], rel=1e-6)
+    if DECODER not in CHANGED[name]:  # nothing is left to the engine, so there is no other dropout
+        with engine.off():
+            _, plain = trained()
+        for name in ("train_loss", "val_loss"):
+            curve, expected = ([row[name] for row in rows] for rows in (history, plain))
+            assert curve == pytest.approx(expected, rel=1e-4)
 
 
 def test_after_the_last_epoch_there_is_nothing_to_do() -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from dask import config
-from latent_digits.engine.dropout import ReluDropout
-from latent_digits.engine.stack import Linear, Stack
+from torch import nn
 
+from latent_digits import engine
 from latent_digits.console import UserError
 from latent_digits.data.resume_cache import Store
-from latent_digits.engine.draws import Share, draw_levels, draw_like, sliced
-from latent_digits.models.networks import sample
+from latent_digits.engine.draws import Share, draw_levels, sliced
+from latent_digits.engine.functional import normal_sample
 from latent_digits.project.params import FabricParams
 from latent_digits.study.execution import run_trainings
 from latent_digits.study.noise import Noise
@@ -71,7 +71,10 @@ def ignore(name: str, event: Any) -> None:
 
 def close(found: list[Row], expected: list[Row], tolerance: float) -> None:
     for row, other in zip(found, expected, strict=True):
-        assert row == pytest.approx(other, rel=tolerance)
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            unit = 1 / 32 if name.startswith("dead_") else 0.0  # one may answer by a rounding
+            assert value == pytest.approx(other[name], rel=tolerance, abs=unit)
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -198,16 +201,17 @@ def test_slices_are_a_whole_batch(processes: int) -> None:
 
 
 def test_an_image_meets_the_same_draws_in_any_slice(way: str) -> None:
+    layers = nn.Linear(1, 15), nn.ReLU(), nn.Dropout(0.5)
+    network = engine.accelerate(nn.Sequential(*layers))
+
     def drawn(x: torch.Tensor) -> list[torch.Tensor]:
         torch.manual_seed(1)
-        normal = draw_like(torch.randn, x.movedim(-1, 0)).movedim(0, -1)
-        dropped = Stack(*layers)(torch.ones(x.shape[-1], 1))
-        latents = sample(*torch.zeros(2, 5, x.shape[-1]).mT)
+        latents = normal_sample(*torch.zeros(2, 5, x.shape[-1]).mT)
         grey = torch.full_like(x, 0.5).movedim(-1, 0)
-        drawn = [normal, draw_levels(x.shape, x), NOISE(grey).movedim(0, -1)]
-        return [*drawn, dropped.movedim(0, -1), latents.movedim(0, -1)]
-
-    layers = Linear(1, 15), ReluDropout(0.5)
+        drawn = [draw_levels(x.shape, x), NOISE(grey).movedim(0, -1), latents.movedim(0, -1)]
+        if way == "kernels":  # each process draws the dropout of PyTorch's own layers for itself
+            drawn.append(network(torch.ones(x.shape[-1], 1)).movedim(0, -1))
+        return drawn
 
     whole = drawn(torch.zeros(3, 5, 17))
     for part in (slice(0, 6), slice(6, 17)):

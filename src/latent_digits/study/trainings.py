@@ -237,7 +237,9 @@ def trained(
     """
     for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
-        model = initialised(attempt_seed, build, task.brightness)
+        model = engine.accelerate(initialised(attempt_seed, build, task.brightness))
+        if left := engine.left_to_pytorch(model):
+            report(f"PyTorch's own layers compute {left}")
         history = fit(
             model,
             task.objective,
@@ -296,7 +298,7 @@ def remarks(model: nn.Module, row: Row) -> Iterator[str]:
         )
     if isinstance(model, Autoencoder):
         live, latents = live_neurons(model, row), model.latent_dim
-        if live < latents:
+        if live is not None and live < latents:
             yield (
                 f"the bottleneck is lost: {live} live units carry {latents} latents, which then "
                 "depend on each other; lower the learning rate or latent_dim"

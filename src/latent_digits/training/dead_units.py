@@ -99,11 +99,12 @@ def severed(row: Mapping[str, float]) -> bool:
     )
 
 
-def live_neurons(model: nn.Module, row: Mapping[str, float]) -> int:
-    """The least number of live neurons in a hidden linear layer."""
+def live_neurons(model: nn.Module, row: Mapping[str, float]) -> int | None:
+    """The least number of live neurons in a hidden linear layer with ReLUs; None without one."""
     shares = dead_shares(row)
-    return min(
+    found = [
         round((1 - shares[name]) * width(before))
         for name, before, _ in relus(model)
         if isinstance(before, (nn.Linear, nn.BatchNorm1d))
-    )
+    ]
+    return min(found, default=None)
