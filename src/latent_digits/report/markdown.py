@@ -44,7 +44,9 @@ def render_report(
         states={state: states.count(state) for state in STATES},
         epochs={name: len(history) for name, history in histories.items()},
         lost=sum(
-            row["live_units"] < row["latent_dim"] for row in trials if row["state"] == "complete"
+            row["live_units"] is not None and row["live_units"] < row["latent_dim"]
+            for row in trials
+            if row["state"] == "complete"
         ),
         kept={name: int(row["epoch"]) for name, row in kept.items()},
         dead={name: dead(row) for name, row in kept.items()},
