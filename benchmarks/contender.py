@@ -22,7 +22,9 @@ Seconds = dict[str, float]
 
 def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seconds]:
     """The study's own loop; see `latent_digits.training.loop.fit`."""
-    from latent_digits.models.networks import Autoencoder, VariationalAutoencoder, objectives
+    from latent_digits import engine
+    from latent_digits.models import objectives
+    from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
     from latent_digits.study.noise import Noise, corrupted
     from latent_digits.training.loop import Pairs, Steps
     from latent_digits.training.optimizers import Descent
@@ -31,6 +33,7 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     model = (
         VariationalAutoencoder(LATENT_DIM) if kind == "vae" else Autoencoder(LATENT_DIM, DROPOUT)
     )
+    engine.accelerate(model)
     objective = objectives.negative_elbo if kind == "vae" else objectives.reconstruction
     noise = Noise(0.5, 0.3, 0.05, 0.5) if kind == "denoiser" else None
     seen = corrupted(val, noise, 1) if noise else val

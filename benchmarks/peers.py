@@ -1,4 +1,4 @@
-"""The report's networks, losses and noise, and a training loop, as PyTorch's users write them.
+"""Losses, noise and a training loop around the study's networks, as PyTorch's users write them.
 
 `Plain` is PyTorch as its tutorials write it: its own layers, eager, a tensor sliced into batches.
 The other ways (`seed_way`, `pythae_way`) put their trainers around the same networks.
@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
+
 LATENT_DIM, DROPOUT = 33, 1.19e-3
 BATCH = {"ae": 128, "denoiser": 128, "vae": 64}
 # For all: at the report's 5.4e-3 without a warm-up many trainings collapse, and then compute with
@@ -15,50 +17,18 @@ BATCH = {"ae": 128, "denoiser": 128, "vae": 64}
 LR = 1e-3
 
 
-def convolutions(dropout: float) -> list[nn.Module]:
-    return [
-        *(nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Dropout2d(dropout)),
-        *(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Dropout(dropout)),
-        *(nn.Conv2d(16, 32, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout)),
-    ]
-
-
-def projection(dropout: float) -> list[nn.Module]:
-    return [nn.Linear(288, 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(64, LATENT_DIM)]
-
-
-def decoder(dropout: float) -> list[nn.Module]:
-    return [
-        *(nn.Linear(LATENT_DIM, 64), nn.ReLU(), nn.Dropout(dropout)),
-        *(nn.Linear(64, 288), nn.ReLU(), nn.Dropout(dropout), nn.Unflatten(1, (32, 3, 3))),
-        *(nn.ConvTranspose2d(32, 16, 3, stride=2), nn.ReLU(), nn.Dropout(dropout)),
-        nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1),
-        *(nn.ReLU(), nn.Dropout2d(dropout)),
-        nn.ConvTranspose2d(8, 1, 3, stride=2, padding=1, output_padding=1),
-        nn.Sigmoid(),
-    ]
-
-
-class PlainVae(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolutions = nn.Sequential(*convolutions(0.0))
-        self.mu = nn.Sequential(*projection(0.0))
-        self.log_var = nn.Sequential(*projection(0.0))
-        self.decoder = nn.Sequential(*decoder(0.0))
+class PlainVae(VariationalAutoencoder):
+    """The study's, with samples as PyTorch's users draw them."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.convolutions(x)
-        mu, log_var = self.mu(features), self.log_var(features)
+        mu, log_var = self.encode(x)
         z = mu + torch.randn_like(mu) * torch.exp(0.5 * log_var)
         return self.decoder(z), mu, log_var
 
 
 def plain_model(kind: str) -> nn.Module:
-    if kind == "vae":
-        return PlainVae()
-    layers = convolutions(DROPOUT) + projection(DROPOUT) + decoder(DROPOUT)
-    return nn.Sequential(*layers)
+    """The study's network, which PyTorch runs: it is not given to the engine."""
+    return PlainVae(LATENT_DIM) if kind == "vae" else Autoencoder(LATENT_DIM, DROPOUT)
 
 
 def loss_of(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:

@@ -11,27 +11,27 @@ from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
-from peers import BATCH, LATENT_DIM, LR, convolutions, decoder, pixels, projection
+from latent_digits.models import networks
+from peers import BATCH, LATENT_DIM, LR, pixels
 
 
 class Encoder(BaseEncoder):
     def __init__(self) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential(*convolutions(0.0))
-        self.mu = nn.Sequential(*projection(0.0))
-        self.log_var = nn.Sequential(*projection(0.0))
+        self.vae = networks.VariationalAutoencoder(LATENT_DIM)
+        del self.vae.decoder
 
     def forward(self, x: Tensor) -> ModelOutput:
-        features = self.convolutions(x)
-        return ModelOutput(embedding=self.mu(features), log_covariance=self.log_var(features))
+        mu, log_var = self.vae.encode(x)
+        return ModelOutput(embedding=mu, log_covariance=log_var)
 
 
 class Decoder(BaseDecoder):
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*decoder(0.0))
+        self.layers = networks.Decoder(LATENT_DIM, dropout=0.0)
 
     def forward(self, z: Tensor) -> ModelOutput:
         return ModelOutput(reconstruction=self.layers(z))
