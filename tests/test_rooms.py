@@ -96,7 +96,7 @@ def test_one_room_imports_mlflow() -> None:
 def test_a_room_says_what_it_is_for(room: str) -> None:
     tree = ast.parse((SOURCE / room / "__init__.py").read_text())
     says = ast.get_docstring(tree) or ""
-    assert re.fullmatch(r"[^\n]+\.", says)
+    assert says.partition("\n")[0].endswith(".")
     assert len(tree.body) == 1 or room == "engine"  # nothing is imported through it
 
 

@@ -54,10 +54,8 @@ def test_without_noise_nothing_is_lost_to_noise(evaluation: Evaluation) -> None:
 def test_a_vaes_terms_add_up_and_dead_latents_are_not_active(evaluation: Evaluation) -> None:
     model = VariationalAutoencoder(4)
     with torch.no_grad():
-        model.mu.layers[-1].weight[1:] = 0  # latents 1 to 3 say the same of every image
-        model.mu.layers[-1].weight[0] = 1000 * torch.randn(
-            64, generator=torch.Generator().manual_seed(0)
-        )
+        model.mu[-1].weight[1:] = 0  # latents 1 to 3 say the same of every image
+        model.mu[-1].weight[0] = 1000 * torch.randn(64, generator=torch.Generator().manual_seed(0))
     found = evaluation.summary(evaluation.vae(model, active_variance=0.01))
     total = found["test_squared_error"] + found["test_kl"]
     assert found["test_loss"] == pytest.approx(total, rel=1e-5)

@@ -51,7 +51,7 @@ def test_every_compared_number_is_one_of_the_metrics() -> None:
 
 
 def test_the_warm_ups_that_the_template_names_are_those_of_the_code() -> None:
-    text = " ".join((SOURCE / "report.md.j2").read_text().split())
+    text = " ".join((SOURCE / "report/report.md.j2").read_text().split())
     assert f"over the first {WARMUP} steps (the VAE's over {VAE_WARMUP:,})" in text
 
 

@@ -187,7 +187,7 @@ def test_a_trial_with_a_dead_layer_is_collapsed_whatever_its_value(
 ) -> None:
     def cut(*arguments: Any) -> Autoencoder:
         model = initialised(*arguments)
-        model.decoder.layers[2].bias.data.fill_(-1e3)
+        model.decoder[3].bias.data.fill_(-1e3)
         return model
 
     monkeypatch.setattr(tuning, "initialised", cut)

@@ -238,7 +238,7 @@ def trained(
     for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
         model = engine.accelerate(initialised(attempt_seed, build, task.brightness))
-        if left := engine.left_to_pytorch(model):
+        if attempt == 1 and not checkpoint and (left := engine.left_to_pytorch(model)):
             report(f"PyTorch's own layers compute {left}")
         history = fit(
             model,
