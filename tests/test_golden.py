@@ -13,8 +13,8 @@ import pytest
 
 from golden import GOLDEN
 from latent_digits.arithmetic import CPU, HOST, UNHEEDED, VARIABLES, missing
+from smoke import PROJECT
 
-HERE = Path(__file__).parent
 FLAGS = Path(CPU).read_text() if Path(CPU).exists() else ""
 NO_FMA = "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA"  # other functions of the math library
 IN_FORCE = "from latent_digits.arithmetic import in_force; import torch, numba; print(in_force())"
@@ -64,13 +64,13 @@ CLEAN = {k: v for k, v in os.environ.items() if k not in {*VARIABLES, UNHEEDED, 
 def python(machine: Machine, *arguments: str, **variables: str) -> str:
     command = [*machine.before, sys.executable, *arguments]
     env = CLEAN | machine.variables | variables
-    done = subprocess.run(command, env=env, cwd=HERE, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, text=True, check=True)
     return done.stdout
 
 
 def golden(machine: Machine, **variables: str) -> dict[str, str]:
     """The digests that a machine finds."""
-    found = json.loads(python(machine, "golden.py", **variables).splitlines()[-1])
+    found = json.loads(python(machine, "tests/golden.py", **variables).splitlines()[-1])
     return found["digests"]
 
 
