@@ -2,8 +2,9 @@
 
 import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from latent_digits import engine
+from latent_digits.tracking.addresses import sqlite_address
 from smoke import PROJECT
 
 torch.set_num_threads(1)
@@ -21,6 +23,26 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways to compute: the engine's kernels, and PyTorch's operations."""
     with engine.off() if request.param == "operations" else nullcontext():
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def data_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Gives a file the tables of an MLflow data base, and returns its address.
+
+    MLflow makes them by dozens of migrations, which takes seconds; so it does once, and the rest
+    are copies. Tests that run side by side share it: `set_up` lets one of them be first.
+    """
+    from latent_digits.tracking.mlflow.server import set_up
+
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mlflow.db"
+    set_up(made)
+
+    def copy(file: Path) -> str:
+        shutil.copy(made, file)
+        return sqlite_address(file)
+
+    return copy
 
 
 @pytest.fixture

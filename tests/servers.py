@@ -115,13 +115,13 @@ class Guarded(http.server.BaseHTTPRequestHandler):
 
 
 class TrackingServer(Server):
-    """A tracking server on the SQLite file `store`, not started yet."""
+    """A tracking server on the data base `store`, not started yet."""
 
-    def __init__(self, folder: Path):
-        self.store = f"sqlite:///{folder / 'server.db'}"
+    def __init__(self, folder: Path, store: str):
+        self.store = store
         artifacts = ("--artifacts-destination", str(folder / "artifacts"))
         super().__init__(
-            folder, "server", "--backend-store-uri", self.store, *artifacts, "--workers", "1"
+            folder, "server", "--backend-store-uri", store, *artifacts, "--workers", "1"
         )
 
 

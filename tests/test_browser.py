@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +96,13 @@ class Pages:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
+) -> Iterator[Pages]:
     from playwright.sync_api import sync_playwright
 
-    server = TrackingServer(tmp_path_factory.mktemp("server"))
+    folder = tmp_path_factory.mktemp("server")
+    server = TrackingServer(folder, data_base(folder / "server.db"))
     models, project = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", server.store)

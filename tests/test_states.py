@@ -1,6 +1,6 @@
 """Change X, and `dvc repro`: these runs appear in MLflow, and the new state links to those."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,15 @@ class Notebook:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def first(
+    tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
+) -> Iterator[Notebook]:
     """A study that ran once. The tests of this file go on from there, each from the one before."""
     folder = tmp_path_factory.mktemp("states") / "project"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(toy_project(folder))
+        patch.setenv("MLFLOW_TRACKING_URI", data_base(folder / "mlflow.db"))
         notebook = Notebook(folder)
         notebook.repro(PARAMS)
         yield notebook

@@ -1,6 +1,8 @@
 """From a file, a run or a model to the others, and what `--verify` says."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +16,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def project(tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]) -> Any:
     """A toy study of two stages that ran."""
     folder = toy_project(tmp_path_factory.mktemp("lineage"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", data_base(folder / "mlflow.db"))
         (folder / "data").mkdir()
         (folder / "data/split.txt").write_text("split")
         with stage_run("prepare", {"seed": 1}):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_base: Callable[[Path], str]
+) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.1)
     folder = toy_project(tmp_path / STRANGE)
+    data_base(folder / "mlflow.db")
     monkeypatch.chdir(folder)
     return folder
 
@@ -292,8 +295,11 @@ def test_system_metrics_by_choice(project: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
-    server = TrackingServer(tmp_path_factory.mktemp("server"))
+def server(
+    tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
+) -> Iterator[TrackingServer]:
+    folder = tmp_path_factory.mktemp("server")
+    server = TrackingServer(folder, data_base(folder / "server.db"))
     server.start()
     yield server
     server.kill()

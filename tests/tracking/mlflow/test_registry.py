@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ import pytest
 
 from latent_digits.catalogue import MODELS
 from latent_digits.project.provenance import digest
-from latent_digits.tracking.addresses import sqlite_address
 from registry import ABOUT, Registry
 from servers import model_server
 from toy import STRANGE
@@ -21,7 +20,9 @@ COMPETING = ("ae", "vae", "classifier")
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(
+    tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
+) -> Iterator[Registry]:
     """A registry with a champion of each model, which the tests add to.
 
     MLflow cannot load a model out of a folder with %20 in its name.
@@ -30,7 +31,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
-        patch.setenv("MLFLOW_TRACKING_URI", sqlite_address(folder / "mlflow.db"))
+        patch.setenv("MLFLOW_TRACKING_URI", data_base(folder / "mlflow.db"))
         patch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
         patch.chdir(folder)
         registry = Registry(folder)

@@ -1,6 +1,6 @@
 """Entries into a real MLflow data base: trials, refusals, and what is sent twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,14 +21,16 @@ trial,generation,state,val_mse,epochs,live_units,latent_dim,optimizer,lr,batch_s
 
 
 @pytest.fixture(scope="module")
-def sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def sender(
+    tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
+) -> Iterator[Any]:
     from latent_digits.tracking.mlflow.sender import Sender
 
     folder = toy_project(tmp_path_factory.mktemp("sending"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", data_base(folder / "mlflow.db"))
         yield Sender()
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ def server() -> Any:
 def test_a_new_data_base_is_whole_before_it_has_its_name(
     server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data_base = tmp_path / "mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{data_base}")
+    """And its folder is made."""
+    data_base = tmp_path / "all/runs.db"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///all/runs.db?timeout=60")
     with monkeypatch.context() as killed:
         killed.setattr(server, "SqlAlchemyStore", interrupted)
         with pytest.raises(KeyboardInterrupt):
             server.connect()
     assert not data_base.exists()
     assert server.connect().create_experiment("one") == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["all", "runs.db"]
     assert server.connect().get_experiment_by_name("one") is not None
 
 
@@ -58,24 +62,15 @@ def test_a_new_data_base_is_set_up_once_by_whoever_comes_first(
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
-def test_the_folder_of_a_data_base_is_made(
-    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///all/runs.db?timeout=60")
-    server.connect()
-    assert [path.name for path in tmp_path.rglob("*")] == ["all", "runs.db"]
-
-
 def test_a_moved_data_base_finds_its_artifacts_and_logs_beside_itself(
-    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_base: Callable[[Path], str]
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(server, "say", said.append)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     old, new = tmp_path / "old's", tmp_path / STRANGE
     old.mkdir()
+    data_base(old / "mlflow.db")
 
     def connected(project: Path) -> Any:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.sqlite_address(project / "mlflow.db"))

@@ -1,6 +1,6 @@
 """A search's trials, in MLflow as they end, and completed by the table at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ trial,generation,state,val_mse,epochs,live_units,latent_dim,optimizer,lr,batch_s
 
 
 @pytest.fixture
-def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def sender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_base: Callable[[Path], str]
+) -> Iterator[Any]:
     from latent_digits.tracking.mlflow.sender import Sender
 
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", data_base(tmp_path / "mlflow.db"))
     monkeypatch.chdir(toy_project(tmp_path))
     (tmp_path / "dvc.yaml").write_text(PIPELINE.replace("prepare", "tune"))
     (tmp_path / "data").mkdir()
