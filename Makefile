@@ -77,7 +77,7 @@ check: $(BIN)/ready  ## lint, format and types
 	ruff format --check .
 	pyright
 
-format: $(BIN)/ready  ## mend what lint and format can mend themselves
+format: $(BIN)/ready  ## fix what lint and format can fix themselves
 	ruff check --fix .
 	ruff format .
 

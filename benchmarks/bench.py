@@ -37,7 +37,7 @@ KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
 OURS, HOST_VECTORS = "this project", "this project, the processor's own vectors"
 # name: (way, processes side by side, threads each; 0 is PyTorch's own choice)
 WAYS = {
-    "the report's way": ("seed", 1, 0),
+    "the original report's way": ("seed", 1, 0),
     "Pythae's trainer": ("pythae", 1, 0),
     "plain PyTorch": ("plain", 1, 0),
     "plain PyTorch, side by side": ("plain", 2, 1),
@@ -97,7 +97,7 @@ def contenders(kind: str) -> Iterator[dict[str, list[Process]]]:
 
 
 def one_round(groups: dict[str, list[Process]]) -> Round:
-    """Every way once: wall seconds, epochs a minute, and what its processes say of themselves."""
+    """Every way once: wall seconds, epochs/min, and what its processes say of themselves."""
     found: Round = {}
     for name, group in groups.items():
         began = time.perf_counter()
@@ -105,7 +105,7 @@ def one_round(groups: dict[str, list[Process]]) -> Round:
             process.ask()
         parts = [json.loads(process.answer()) for process in group]
         wall = time.perf_counter() - began
-        if name == "the report's way":  # the Trainer's set-up is not an epoch
+        if name == "the original report's way":  # the Trainer's set-up is not an epoch
             wall = parts[0]["train"] + parts[0]["val"]
         mean = {key: statistics.mean(part[key] for part in parts) for key in parts[0]}
         found[name] = {"epochs_a_minute": 60 * len(group) / wall, **mean}
@@ -215,10 +215,10 @@ def page(results: dict[str, Any]) -> str:
         f"Every number is the median of {rounds} rounds with its quartiles; a round runs each way "
         "once, one after the other, and ratios are taken within a round.",
         "",
-        "![Epochs a minute](results/speed.svg)",
+        "![Epochs/min](results/speed.svg)",
         "",
-        "- *the report's way*: Lightning's Trainer, one image at a time through a `DataLoader`, "
-        "all threads; its set-up is not counted.",
+        "- *the original report's way*: Lightning's Trainer, one image at a time through a "
+        "`DataLoader`, all threads; its set-up is not counted.",
         "- *Pythae's trainer*: its VAE around the same networks.",
         "- *plain PyTorch*: its own layers, eager, a tensor sliced into batches, all threads.",
         "- *side by side*: two processes of one thread each, as this project trains.",
@@ -226,9 +226,9 @@ def page(results: dict[str, Any]) -> str:
         "*this project* have these.",
         "",
         "All have the same networks, batch sizes and settings of the allocator and of denormal "
-        "numbers; all but the report's way draw the validation noise once.",
+        "numbers; all but the original report's way draw the validation noise once.",
         "",
-        "## Epochs of training a minute, whole machine",
+        "## Epochs/min, whole machine",
         "",
         "| | " + " | ".join(KINDS.values()) + " |",
         "| --- |" + " ---: |" * len(KINDS),
@@ -292,7 +292,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
             axis.text(high, place, f" {middle:.1f}", va="center", fontsize=9)
         axis.set_yticks(range(len(WAYS)), list(reversed(WAYS)))
         axis.set_title(name)
-        axis.set_xlabel("epochs a minute")
+        axis.set_xlabel("epochs/min")
         axis.margins(x=0.18)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

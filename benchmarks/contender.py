@@ -27,7 +27,7 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
     from latent_digits.study.noise import Noise, corrupted
     from latent_digits.training.loop import Pairs, Steps
-    from latent_digits.training.optimizers import Descent
+    from latent_digits.training.optimizers import Optimization
 
     torch.set_flush_denormal(True)
     model = (
@@ -37,14 +37,14 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     objective = objectives.negative_elbo if kind == "vae" else objectives.reconstruction
     noise = Noise(0.5, 0.3, 0.05, 0.5) if kind == "denoiser" else None
     seen = corrupted(val, noise, 1) if noise else val
-    descent = Descent(model, "adam", LR)
-    steps = Steps(model, objective, Pairs(train, train), BATCH[kind], descent, noise)
+    optimization = Optimization(model, "adam", LR)
+    steps = Steps(model, objective, Pairs(train, train), BATCH[kind], optimization, noise)
 
     def epoch() -> Seconds:
         began = time.perf_counter()
         steps.epoch()
         trained = time.perf_counter()
-        with descent.average.in_place():
+        with optimization.average.in_place():
             objectives.measure(model, objective, seen, val, seed=1)
         return {"train": trained - began, "val": time.perf_counter() - trained}
 

@@ -22,9 +22,9 @@ from latent_digits.console import run_stage, say
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.project.params import load_params
-from latent_digits.search.sampler import Asked, Trial, final_state, search
+from latent_digits.search.sampler import PlannedTrial, Trial, final_state, search
 from latent_digits.training.loop import Pairs, Steps
-from latent_digits.training.optimizers import Descent
+from latent_digits.training.optimizers import Optimization
 from latent_digits.training.workers import workers
 
 RESULTS = HERE / "results/growth.json"
@@ -60,8 +60,8 @@ def one_pass(path: Path) -> dict[str, float]:
     images = torch.from_file(str(path), shared=False, size=count * 784, dtype=torch.uint8)
     images = images.view(count, 1, 28, 28)
     model = Autoencoder(33, 1.19e-3)
-    descent = Descent(model, "adam", 1e-3)
-    steps = Steps(model, reconstruction, Pairs(images, images), 128, descent)
+    optimization = Optimization(model, "adam", 1e-3)
+    steps = Steps(model, reconstruction, Pairs(images, images), 128, optimization)
     began = time.perf_counter()
     steps.epoch()
     seconds = time.perf_counter() - began
@@ -91,9 +91,9 @@ def by_trials() -> list[dict[str, float]]:
     params = load_params().tune.model_copy(update={"trials": TRIALS})
     marks: list[tuple[int, float]] = []
 
-    def evaluate(asked: list[Asked]) -> list[Trial]:
-        marks.append((asked[0].number, time.perf_counter()))
-        return [invented(one) for one in asked]
+    def evaluate(planned: list[PlannedTrial]) -> list[Trial]:
+        marks.append((planned[0].number, time.perf_counter()))
+        return [invented(one) for one in planned]
 
     search(evaluate, params, 1e9, 1)  # type: ignore[arg-type]
     chosen = [marks[n] for n in sorted({0, 1, 3, 10, 30, 100, 200, 300, 500, 750, len(marks) - 1})]
@@ -103,16 +103,16 @@ def by_trials() -> list[dict[str, float]]:
     ]
 
 
-def invented(asked: Asked) -> Trial:
-    design = asked.design
-    final = abs(design.dropout - 0.1) + abs(np.log10(design.lr) + 2.5) + 1 / design.latent_dim
+def invented(planned: PlannedTrial) -> Trial:
+    hparams = planned.hparams
+    final = abs(hparams.dropout - 0.1) + abs(np.log10(hparams.lr) + 2.5) + 1 / hparams.latent_dim
     best: list[float] = []
-    for epoch, bar in enumerate(asked.bars):
+    for epoch, bar in enumerate(planned.bars):
         best.append(float(final * (1 + 1 / (epoch + 1))))
         if best[-1] > bar:
             break
-    state = final_state(best, asked.bars, 1e9)
-    return Trial(asked.number, asked.generation, design, state, tuple(best))
+    state = final_state(best, planned.bars, 1e9)
+    return Trial(planned.number, planned.generation, hparams, state, tuple(best))
 
 
 def nothing(seconds: float, report: Any) -> None:
@@ -124,11 +124,11 @@ def by_workers() -> list[dict[str, float]]:
     found = []
     for count in WORKERS:
         row: dict[str, float] = {"workers": count}
-        with workers(count) as crew:
+        with workers(count) as pool:
             for name, seconds in (("empty_calls", 0.0), ("tenths", 0.1)):
                 calls = {str(n): (nothing, seconds) for n in range(CALLS)}
                 began = time.perf_counter()
-                for _ in crew.run(calls, lambda name, event: None):
+                for _ in pool.run(calls, lambda name, event: None):
                     pass
                 row[f"{name}_a_second"] = CALLS / (time.perf_counter() - began)
         found.append(row)

@@ -12,8 +12,8 @@ from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
 
 LATENT_DIM, DROPOUT = 33, 1.19e-3
 BATCH = {"ae": 128, "denoiser": 128, "vae": 64}
-# For all: at the report's 5.4e-3 without a warm-up many trainings collapse, and then compute with
-# denormal numbers, five times slower.
+# For all: at the original report's 5.4e-3 without a warm-up many trainings fail to learn, and then
+# compute with denormal numbers, five times slower.
 LR = 1e-3
 
 

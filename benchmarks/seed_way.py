@@ -1,4 +1,4 @@
-"""The report's way: Lightning's Trainer, one image at a time through a `DataLoader`."""
+"""The original report's way: Lightning's Trainer, one image at a time through a `DataLoader`."""
 
 import logging
 import time

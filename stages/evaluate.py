@@ -1,4 +1,4 @@
-"""evaluate: every number of the report and every array of its figures; opens the test set."""
+"""evaluate: every number and array of the generated report; opens the test set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""plot: the thirteen figures and the report, from stored arrays and tables alone."""
+"""plot: the thirteen figures and the generated report, from stored arrays and tables alone."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ REPORT = Path("reports/report.md")
 def main() -> None:
     params = load_params().plot
     arrays, _ = read_tensors(Path("data/arrays.safetensors"))
-    metrics, design = (
+    metrics, hparams = (
         read_json(Path("reports/evaluation.json")),
-        read_json(Path("reports/design.json")),
+        read_json(Path("reports/hyperparameters.json")),
     )
     ablation = read_json(Path("reports/ablation.json"))
     trials = read_csv(Path("reports/trials.csv"))
@@ -27,7 +27,7 @@ def main() -> None:
 
     with stage_run("plot", {"plot": params.model_dump()}) as run:
         draw_figures(FIGURES, arrays, histories, trials, params.dpi, params.max_points)
-        write_text(REPORT, render_report(metrics, design, trials, histories, ablation))
+        write_text(REPORT, render_report(metrics, hparams, trials, histories, ablation))
         run.files(FIGURES, REPORT)
 
 

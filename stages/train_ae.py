@@ -4,26 +4,26 @@ from pathlib import Path
 
 from latent_digits.console import run_stage
 from latent_digits.data.dataset import load_dataset
-from latent_digits.data.resume_cache import Store
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.project.params import load_params
 from latent_digits.study.execution import run_trainings, save_trained
 from latent_digits.study.variants import autoencoders
 from latent_digits.tracking.stage_run import stage_run
-from latent_digits.training.digits import digits_of
-from latent_digits.training.hyperparameters import load_design
+from latent_digits.training.hyperparameters import load_hyperparameters
+from latent_digits.training.training_data import training_data_of
 
 
 def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
-    digits = digits_of(train, val)
-    design = load_design(Path("reports/design.json"), train)
+    data = training_data_of(train, val)
+    hparams = load_hyperparameters(Path("reports/hyperparameters.json"), train)
 
     with stage_run("train_ae", params.model_dump(include={"seed", "fabric", "train_ae"})) as run:
-        trainings = autoencoders(design, params.train_ae, params.seed)
-        store = Store("train_ae", digits)
-        trained = run_trainings(store, digits, trainings, params.fabric, run.metrics)
+        trainings = autoencoders(hparams, params.train_ae, params.seed)
+        cache = ResumeCache("train_ae", data)
+        trained = run_trainings(cache, data, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)
 
 

@@ -1,4 +1,4 @@
-"""tune: search the report's space for a design; the later stages read the one that it writes."""
+"""tune: search the original report's space for hyperparameters, which later stages read."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from latent_digits.search.execution import run_search
 from latent_digits.search.sampler import columns, conclude, table
 from latent_digits.seeds import seed_for
 from latent_digits.tracking.stage_run import stage_run
-from latent_digits.training.digits import digits_of
-from latent_digits.training.hyperparameters import save_design
+from latent_digits.training.hyperparameters import save_hyperparameters
+from latent_digits.training.training_data import training_data_of
 
-DESIGN = Path("reports/design.json")
+HYPERPARAMETERS = Path("reports/hyperparameters.json")
 TRIALS = Path("reports/trials.csv")
 
 
@@ -23,13 +23,13 @@ def main() -> None:
     val = load_dataset(Path("data/split/val.safetensors"))
 
     with stage_run("tune", params.model_dump(include={"seed", "tune"})) as run:
-        digits = digits_of(train, val)
-        trials = run_search(digits, params.tune, seed_for(params.seed, "tune"), run)
-        design, found = conclude(trials, params.tune)
+        data = training_data_of(train, val)
+        trials = run_search(data, params.tune, seed_for(params.seed, "tune"), run)
+        hparams, found = conclude(trials, params.tune)
 
-        save_design(DESIGN, design, found, train)
+        save_hyperparameters(HYPERPARAMETERS, hparams, found, train)
         write_csv(TRIALS, columns(params.tune.epochs), table(trials))
-        run.files(DESIGN)
+        run.files(HYPERPARAMETERS)
         run.trials(TRIALS)
 
 

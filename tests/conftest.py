@@ -47,7 +47,7 @@ def data_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, current: what a stage's state is keyed by."""
+    """A copy of the project's code, current: what a stage's resume cache is keyed by."""
     for name in ("dvc.yaml", "src", "stages"):
         source = PROJECT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)

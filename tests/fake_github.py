@@ -42,7 +42,7 @@ def comparison(rows: int = 2, commit: str = HEAD, note: str = "0.25") -> Compari
         sentence="Better.",
         base=Side(revision="main", commit=BASE, **side),
         head=Side(revision="HEAD", commit=commit, **side),
-        remarks=[],
+        notes=[],
         stale=[],
         gate=Gate(exit=0, neutral=False, reasons=[], changes=[]),
         metrics=[metric],

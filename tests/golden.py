@@ -25,7 +25,7 @@ from latent_digits import engine
 from latent_digits.arithmetic import in_force, one_thread
 from latent_digits.study.noise import Noise
 from latent_digits.data.dataset import Dataset
-from latent_digits.training.digits import Digits, digits_of
+from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
 from latent_digits.report.figures import learning_curves, save, scatter
 from latent_digits.data.fingerprint import fingerprint
@@ -41,7 +41,7 @@ from latent_digits.study.trainings import (
     Trained,
     VaeTraining,
 )
-from latent_digits.search.sampler import Asked, Trial, run_trial, search, table
+from latent_digits.search.sampler import PlannedTrial, Trial, run_trial, search, table
 from latent_digits.models.weights import build
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -62,7 +62,7 @@ SEARCH = {
         "batch_size": [32, 64],
         "dropout": {"low": 0.0, "high": 1.0},
     },
-    "report_design": {
+    "report_hyperparameters": {
         "latent_dim": 33,
         "optimizer": "adam",
         "lr": 5.41e-3,
@@ -90,11 +90,11 @@ def nothing(event: Any) -> None:
     pass
 
 
-def trainings(digits: Digits) -> dict[str, Trained]:
+def trainings(training_data: TrainingData) -> dict[str, Trained]:
     """Each of the study's trainings, for two epochs."""
     common: Any = {"latent_dim": Z, "recipe": RECIPE, "seed": SEED}
     autoencoder = AutoencoderTraining(**common, dropout=0.1)
-    ae = autoencoder(digits, None, nothing)
+    ae = autoencoder(training_data, None, nothing)
     encoder = {
         name.removeprefix("encoder."): array
         for name, array in ae.weights.items()
@@ -106,22 +106,22 @@ def trainings(digits: Digits) -> dict[str, Trained]:
         "classifier": HeadTraining(**common, hidden=HIDDEN, encoder_weights=encoder),
         "classifier_end_to_end": ClassifierTraining(**common, hidden=HIDDEN, dropout=0.1),
     }
-    return {"ae": ae} | {name: one(digits, None, nothing) for name, one in others.items()}
+    return {"ae": ae} | {name: one(training_data, None, nothing) for name, one in others.items()}
 
 
-def invented(asked: Asked) -> Trial:
+def invented(planned: PlannedTrial) -> Trial:
     """A trial that costs nothing; its value comes of sums and products, which have one rounding."""
-    value = abs(asked.design.dropout - 0.1) + asked.design.lr + 1 / asked.design.latent_dim
-    best = tuple(value * (1 + 1 / (epoch + 1)) for epoch in range(len(asked.bars)))
-    return Trial(asked.number, asked.generation, asked.design, "complete", best)
+    value = abs(planned.hparams.dropout - 0.1) + planned.hparams.lr + 1 / planned.hparams.latent_dim
+    best = tuple(value * (1 + 1 / (epoch + 1)) for epoch in range(len(planned.bars)))
+    return Trial(planned.number, planned.generation, planned.hparams, "complete", best)
 
 
-def trials(digits: Digits) -> list[Trial]:
+def trials(training_data: TrainingData) -> list[Trial]:
     """A search of which the first two trials are trained, the others invented."""
 
-    def evaluate(generation: Sequence[Asked]) -> list[Trial]:
+    def evaluate(generation: Sequence[PlannedTrial]) -> list[Trial]:
         return [
-            run_trial(digits, one, SEED, None, nothing) if one.number < 2 else invented(one)
+            run_trial(training_data, one, SEED, None, nothing) if one.number < 2 else invented(one)
             for one in generation
         ]
 
@@ -176,10 +176,10 @@ def figures(found: dict[str, Trained], pca: np.ndarray, labels: np.ndarray) -> d
 def digests() -> dict[str, str]:
     """All of it, each part under its name."""
     train, val, test = sets()
-    digits = digits_of(train, val)
+    training_data = training_data_of(train, val)
     with one_thread(flush_denormals=True):  # as in a worker
-        found = trainings(digits)
-        searched = table(trials(digits))
+        found = trainings(training_data)
+        searched = table(trials(training_data))
     with one_thread():  # as in `evaluate`
         measured = measures(evaluation_of(train, val, test, SEED, 200), found)
     drawn = figures(found, measured["projections"]["pca"], val.labels)

@@ -29,7 +29,7 @@ TINY: dict[str, Any] = merged(
         "tune": {
             "epochs": 12,
             "space": {"batch_size": [16, 32]},
-            "report_design": {"lr": 2.0e-3, "batch_size": 16},
+            "report_hyperparameters": {"lr": 2.0e-3, "batch_size": 16},
         },
         # After so few steps no training has had its chance: patience.
         "train_ae": {name: {"epochs": 20, "patience": 20} for name in ("ae", "ae_2d")},

@@ -12,11 +12,11 @@ import psutil
 import torch
 
 from latent_digits.arithmetic import in_force
-from latent_digits.search.sampler import Asked, Trial, run_trial
+from latent_digits.search.sampler import PlannedTrial, Trial, run_trial
 from latent_digits.study.trainings import AutoencoderTraining, Report, Trained
 from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits
+from latent_digits.training.training_data import TrainingData
 
 
 def double(value: Any, report: Callable[[Any], None]) -> Any:
@@ -42,17 +42,22 @@ def deadly(report: Callable[[Any], None]) -> None:
 
 
 def dying_trial(
-    marker: Path, digits: Digits, asked: Asked, seed: int, checkpoint: Any, report: Any
+    marker: Path,
+    training_data: TrainingData,
+    planned: PlannedTrial,
+    seed: int,
+    checkpoint: Any,
+    report: Any,
 ) -> Trial:
     """A real trial, but trial 1's worker is killed after its second epoch, the first time."""
 
     def on_epoch(checkpoint: Checkpoint) -> None:
         report(checkpoint)
-        if asked.number == 1 and len(checkpoint.history) == 2 and not marker.exists():
+        if planned.number == 1 and len(checkpoint.history) == 2 and not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return run_trial(digits, asked, seed, checkpoint, on_epoch)
+    return run_trial(training_data, planned, seed, checkpoint, on_epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,9 @@ class DyingRank(AutoencoderTraining):
 
     marker: str
 
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+    def __call__(
+        self, training_data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
         killed = Path(f"{self.marker}-killed")
         if ranks.current().rank == 0:
             with Path(self.marker).open("a") as starts:
@@ -77,10 +84,10 @@ class DyingRank(AutoencoderTraining):
                 killed.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        return super().__call__(digits, checkpoint, on_report)
+        return super().__call__(training_data, checkpoint, on_report)
 
 
-def failing_rank(digits: Digits, report: Callable[[Any], None]) -> None:
+def failing_rank(training_data: TrainingData, report: Callable[[Any], None]) -> None:
     """Rank 1 raises an exception of its own, while rank 0 waits for it."""
     if ranks.current().rank == 1:
         raise ZeroDivisionError("as asked")

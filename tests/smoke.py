@@ -27,7 +27,7 @@ BUDGETS: dict[str, Any] = {
         "startup_trials": 2,
         "pruning_warmup": 3,
         "epochs": 3,
-        "report_design": {"lr": 2.0e-3, "batch_size": 64},  # learns something in 3 epochs
+        "report_hyperparameters": {"lr": 2.0e-3, "batch_size": 64},  # learns something in 3 epochs
     },
     "train_ae": {"ae": {"epochs": 3}, "ae_2d": {"epochs": 3}},
     "train_denoise": {"epochs": 2},

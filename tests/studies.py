@@ -76,7 +76,7 @@ def results(folder: Path, changes: Changes | None = None, draw: int = 0, **facts
     reports = folder / "reports"
     write_json(reports / "metrics.json", metrics)
     write_json(reports / "evaluation.json", details)
-    write_json(reports / "design.json", {"latent_dim": 33})
+    write_json(reports / "hyperparameters.json", {"latent_dim": 33})
     write_tensors(reports / "per_image.safetensors", arrays, {"ways": ways})
     write_csv(reports / "trials.csv", ["trial"], [{"trial": 0}])
     for model in MODELS:

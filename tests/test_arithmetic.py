@@ -17,7 +17,7 @@ from remote import in_force_here
 from servers import Scheduler
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in arithmetic.VARIABLES}
-REMARKS = "from latent_digits.arithmetic import remarks; print(*remarks(), sep='\\n')"
+NOTICES = "from latent_digits.arithmetic import notices; print(*notices(), sep='\\n')"
 settled = pytest.mark.skipif(bool(arithmetic.missing()), reason=arithmetic.missing())
 
 
@@ -38,7 +38,7 @@ def test_every_python_of_the_environment_begins_with_it() -> None:
 @settled
 @pytest.mark.parametrize("name", [*arithmetic.VARIABLES, arithmetic.CONTRARY])
 def test_a_users_own_setting_is_not_heeded_and_named(name: str) -> None:
-    said = python(REMARKS, **{name: "nehalem"})
+    said = python(NOTICES, **{name: "nehalem"})
     assert f"not heeded, so that results are the same on every machine: {name}=nehalem; " in said
     assert len(said.splitlines()) == 1
     script = "import os; print(os.environ.get('NPY_DISABLE_CPU_FEATURES'))"
@@ -47,16 +47,16 @@ def test_a_users_own_setting_is_not_heeded_and_named(name: str) -> None:
 
 @settled
 def test_nothing_is_said_where_all_is_as_it_should_be() -> None:
-    assert python(REMARKS).strip() == ""
+    assert python(NOTICES).strip() == ""
 
 
 @settled
 def test_switches_for_debugging_are_heeded_and_said() -> None:
-    assert "committed ones: NUMBA_DISABLE_JIT is set." in python(REMARKS, NUMBA_DISABLE_JIT="1")
+    assert "committed ones: NUMBA_DISABLE_JIT is set." in python(NOTICES, NUMBA_DISABLE_JIT="1")
 
 
 def test_the_processors_own_vectors_can_be_asked_for() -> None:
-    script = f"import os; print('OPENBLAS_CORETYPE' in os.environ); {REMARKS}"
+    script = f"import os; print('OPENBLAS_CORETYPE' in os.environ); {NOTICES}"
     found = python(script, **{arithmetic.HOST: "1"}).splitlines()
     assert found[0] == "False"
     assert "asks for this processor's own vectors" in found[1]
@@ -72,7 +72,7 @@ def test_a_processor_without_avx2_is_left_alone_and_said(
         monkeypatch.delenv(name, raising=False)
     arithmetic.settle()
     assert not set(os.environ) & set(arithmetic.VARIABLES)
-    assert "committed ones: this processor has no AVX2" in arithmetic.remarks()[-1]
+    assert "committed ones: this processor has no AVX2" in arithmetic.notices()[-1]
 
 
 def test_another_architecture_and_another_system_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_a_gpu_another_python_and_other_packages_are_said(
     monkeypatch.setattr(arithmetic, "LOCK", str(lock))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(arithmetic, "PYTHON", (3, 9))
-    said = arithmetic.remarks()[-1]
+    said = arithmetic.notices()[-1]
     assert "committed ones: a GPU trains; this Python is not 3.9; " in said
     assert "; numpy is 2." in said
 
@@ -130,8 +130,8 @@ def test_the_workers_of_a_scheduler_elsewhere_have_it(monkeypatch: pytest.Monkey
         monkeypatch.delenv(name)
     with Scheduler() as dask:
         dask.start_worker()
-        with config.set({"scheduler-address": dask.address}), workers.workers(1) as crew:
-            found = dict(crew.run({"a": (in_force_here,)}, lambda name, event: None))
+        with config.set({"scheduler-address": dask.address}), workers.workers(1) as pool:
+            found = dict(pool.run({"a": (in_force_here,)}, lambda name, event: None))
     assert found == {"a": arithmetic.EXPECTED}
 
 
@@ -140,8 +140,8 @@ def test_a_worker_of_other_arithmetic_is_refused(monkeypatch: pytest.MonkeyPatch
     workers.software.cache_clear()
     refused = "and arithmetic of .*, this process .* and arithmetic of NumPy X86_V4"
     try:
-        with workers.workers(1) as crew, pytest.raises(UserError, match=refused):
-            list(crew.run({"a": (in_force_here,)}, lambda name, event: None))
+        with workers.workers(1) as pool, pytest.raises(UserError, match=refused):
+            list(pool.run({"a": (in_force_here,)}, lambda name, event: None))
     finally:
         workers.software.cache_clear()
 
@@ -158,7 +158,7 @@ def test_settings_of_the_c_library_are_kept_beside_ours(monkeypatch: pytest.Monk
 def test_a_remark_is_made_once_a_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "SAID", tmp_path / ".state/said")
+    monkeypatch.setattr(console, "SAID", tmp_path / ".resume/said")
     for job in (1, 1, 2):
         monkeypatch.setattr(os, "getpgrp", lambda job=job: job)
         say_once("one")
@@ -169,7 +169,7 @@ def test_a_remark_is_made_once_a_job(
 def test_another_stage_reads_all_remarks_or_those_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, read_meanwhile = tmp_path / ".state/said", tmp_path / "read"
+    said, read_meanwhile = tmp_path / ".resume/said", tmp_path / "read"
     monkeypatch.setattr(console, "SAID", said)
     say_once("one")
     before = said.read_text()

@@ -28,8 +28,8 @@ pytestmark = [
 SECONDS = 30_000  # ms that a page may take to show something
 
 
-def log_state(project: Path, lr: float, mse: float) -> str:
-    """Log a state of the toy study that ran from its first stage; returns its run's id."""
+def log_parent_run(project: Path, lr: float, mse: float) -> str:
+    """Log a parent run of the toy study that ran from its first stage; returns its run's id."""
     (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"finetune": {"lr": lr}}))
     contents = {
         "prepare": "split",
@@ -54,7 +54,7 @@ def log_state(project: Path, lr: float, mse: float) -> str:
     from latent_digits.tracking.mlflow.sender import Sender
 
     sender = Sender()
-    return sender.find(sender.experiment, study=read_study(project).state).info.run_id
+    return sender.find(sender.experiment, study=read_study(project).parent_run).info.run_id
 
 
 def printed(server: str) -> dict[str, str]:
@@ -78,12 +78,12 @@ def listed(digests: dict[str, str]) -> list[dict[str, str]]:
 
 
 class Pages:
-    """A browser on the pages of a tracking server that knows two states and a model."""
+    """A browser on the pages of a tracking server that knows two parent runs and a model."""
 
-    def __init__(self, page: Any, address: str, states: list[str], addresses: dict[str, str]):
+    def __init__(self, page: Any, address: str, parent_runs: list[str], addresses: dict[str, str]):
         self.page = page
         self.address = address
-        self.states = states
+        self.parent_runs = parent_runs
         self.addresses = addresses
 
     def open(self, path: str) -> None:
@@ -110,14 +110,14 @@ def pages(
         patch.chdir(models)
         Registry(models).train(seed=1, val_loss=0.5)
         patch.chdir(toy_project(project))
-        states = [log_state(project, 0.1, 0.0625), log_state(project, 0.2, 0.0375)]
+        parent_runs = [log_parent_run(project, 0.1, 0.0625), log_parent_run(project, 0.2, 0.0375)]
     server.start()
     try:
         addresses = printed(server.address)
         with sync_playwright() as playwright:
             # Containers forbid the browser's own sandbox; it opens nothing but these pages.
             browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-            yield Pages(browser.new_page(), server.address, states, addresses)
+            yield Pages(browser.new_page(), server.address, parent_runs, addresses)
             browser.close()
     finally:
         server.kill()
@@ -126,7 +126,7 @@ def pages(
 def test_the_table_has_a_row_a_state(pages: Pages) -> None:
     pages.open("experiments/1/runs")
     rows = pages.page.get_by_role("link", name=re.compile("^no commit"))
-    rows.nth(2).wait_for(timeout=SECONDS)  # the models' and the two states
+    rows.nth(2).wait_for(timeout=SECONDS)  # the models' and the two parent runs
     assert rows.count() == 3
     assert pages.page.get_by_role("link", name="finetune", exact=True).count() == 0
 
@@ -141,19 +141,19 @@ def test_a_row_opens_to_its_stages(pages: Pages) -> None:
 
 
 def test_a_state_shows_its_stages_metrics_and_report(pages: Pages) -> None:
-    state = pages.states[1]
-    pages.open(f"experiments/1/runs/{state}")
+    parent_run = pages.parent_runs[1]
+    pages.open(f"experiments/1/runs/{parent_run}")
     pages.sees("ae.mse", "0.0375", "finetune.lr", "FINISHED")
     number = pages.page.get_by_role("cell", name="0.0375", exact=True)  # of the description
     number.first.wait_for(timeout=SECONDS)
     links = pages.page.get_by_role("link", name=re.compile("^[0-9a-f]{7}$"))
     assert links.count() >= 4
-    pages.open(f"experiments/1/runs/{state}/artifacts/report.html")
+    pages.open(f"experiments/1/runs/{parent_run}/artifacts/report.html")
     pages.sees("The error is 0.0375.", within=pages.page.frame_locator("iframe").last)
 
 
 def test_comparing_two_states_shows_what_moved(pages: Pages) -> None:
-    pages.open(f'compare-runs?runs={json.dumps(pages.states)}&experiments=["1"]')
+    pages.open(f'compare-runs?runs={json.dumps(pages.parent_runs)}&experiments=["1"]')
     pages.sees("Comparing 2 Runs from 1 Experiment", "plot.dpi")
     for switch in pages.page.get_by_text("Show diff only").all():
         switch.click()
@@ -164,13 +164,13 @@ def test_comparing_two_states_shows_what_moved(pages: Pages) -> None:
 def test_a_registered_model_has_its_champion(pages: Pages) -> None:
     pages.open("models/latent-digits-ae")
     pages.sees("Version 1", re.compile("champion"), "val_loss")
-    pages.sees(re.compile("^The autoencoder of the design that the search found"))
+    pages.sees(re.compile("^The autoencoder with the hyperparameters that the search found"))
 
 
 def test_the_printed_address_opens_the_table_with_numbers_and_what_differs(pages: Pages) -> None:
     """In a browser of its own, which has no columns chosen."""
     page = pages.page.context.browser.new_page(viewport={"width": 1800, "height": 900})
-    page.goto(pages.addresses["the states of the study"])
+    page.goto(pages.addresses["the parent runs"])
     for column in ("ae.mse", "finetune.lr"):
         page.get_by_role("columnheader", name=column).first.wait_for(timeout=SECONDS)
     for value in ("0.0375", "0.2"):

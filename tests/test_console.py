@@ -2,7 +2,7 @@
 
 import pytest
 
-from latent_digits.console import Board
+from latent_digits.console import ProgressDisplay
 
 
 def test_what_is_left_follows_from_the_work_itself_not_from_waiting_for_a_worker(
@@ -10,12 +10,12 @@ def test_what_is_left_follows_from_the_work_itself_not_from_waiting_for_a_worker
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[-1])
-    with Board("stage") as board:
-        board.begin("ae", 10)
+    with ProgressDisplay("stage") as progress:
+        progress.begin("ae", 10)
         told = []
         for seconds, done in ((3600.0, 1), (3630.0, 2), (3660.0, 3)):
             clock.append(seconds)
-            board.advance("ae", done, 10, "note")
+            progress.advance("ae", done, 10, "note")
             told.append(capsys.readouterr().err.splitlines()[-1])
     assert told == [
         "stage ae: epoch 1/10  note",

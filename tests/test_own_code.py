@@ -28,8 +28,8 @@ from where import models
 
 
 def main() -> None:
-    with workers(1) as crew:
-        (found,) = dict(crew.run({"one": (models,)}, print)).values()
+    with workers(1) as pool:
+        (found,) = dict(pool.run({"one": (models,)}, print)).values()
     Path("reports").mkdir(exist_ok=True)
     Path("reports/models.json").write_text(json.dumps({"here": MODELS[0], "worker": found}))
 
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "src/where.py").write_text(WHERE)
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("seed: 1\n")
-    (folder / ".gitignore").write_text("/.state/\n__pycache__/\n")
+    (folder / ".gitignore").write_text("/.resume/\n__pycache__/\n")
     done(folder, "git", "init", "--quiet")
     done(folder, sys.executable, "-m", "dvc", "init", "--quiet")
     done(folder, "git", "add", ".")

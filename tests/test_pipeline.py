@@ -22,7 +22,7 @@ STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 TRAINING = ("train_ae", "train_denoise", "train_vae", "finetune")
 METRICS = (
     *("ae.test_mse", "ae_2d.val_mse", "pca.test_mse"),
-    *("denoiser.test_mse", "denoiser.harsh_test_mse", "denoiser.noisy_test_mse"),
+    *("denoiser.test_mse", "denoiser.as_coded_test_mse", "denoiser.noisy_test_mse"),
     *("vae.test_loss", "vae.test_squared_error", "vae.test_kl", "vae.test_mse"),
     *("vae.active_units", "vae_2d.val_loss"),
     *("classifier.train_accuracy", "classifier.val_accuracy", "classifier.test_accuracy"),
@@ -153,8 +153,9 @@ def is_aside(name: str) -> bool:
 
 
 def is_state(stage: str, name: str) -> bool:
-    """Whether a file is the stage's own state, which only fits the inputs that it was made from."""
-    return name.startswith(f".state/{stage}/")
+    """Whether a file is of the stage's own resume cache, which only fits the inputs that it was
+    made from."""
+    return name.startswith(f".resume/{stage}/")
 
 
 def test_nothing_to_do_the_second_time(smoke: Any) -> None:
@@ -338,7 +339,7 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
     ae = next(run for run in stages if run.data.tags["stage"] == "train_ae")
     assert len(client.get_metric_history(ae.info.run_id, "ae.val_loss")) == 3
     assert ae.data.metrics["ae.images_per_second"] > 0
-    assert "design.latent_dim" in ae.data.params
+    assert "hyperparameters.latent_dim" in ae.data.params
     assert len(runs["latent-digits trials"]) == 4
     assert len(client.search_registered_models()) == 8
     assert not list((folder / "mlflow-unsent").glob("[!.]*"))
@@ -372,15 +373,15 @@ def test_a_missing_upstream_file_is_a_sentence(smoke: Any) -> None:
         model.write_bytes(whole)
 
 
-def test_a_design_of_another_data_set_is_refused(smoke: Any) -> None:
+def test_a_hyperparameters_of_another_data_set_is_refused(smoke: Any) -> None:
     folder, _, _ = smoke
-    design = folder / "reports/design.json"
-    text = design.read_text()
+    hparams = folder / "reports/hyperparameters.json"
+    text = hparams.read_text()
     try:
-        design.write_text(re.sub(r'"split": "\w+"', '"split": "0123"', text))
+        hparams.write_text(re.sub(r'"split": "\w+"', '"split": "0123"', text))
         assert "was made from another data set (split 0123)" in sentence(folder, "train_ae")
     finally:
-        design.write_text(text)
+        hparams.write_text(text)
 
 
 def sentence(folder: Path, stage: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.training.loop import Pairs, Steps
-from latent_digits.training.optimizers import Descent
+from latent_digits.training.optimizers import Optimization
 from smoke import PROJECT
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
@@ -24,8 +24,8 @@ AHEAD = 1.5  # measured: about 3
 def test_a_step_is_faster_than_plain_pytorchs() -> None:
     images = torch.randint(0, 256, (2 * BATCH["ae"], 1, 28, 28), dtype=torch.uint8)
     model = Autoencoder(LATENT_DIM, DROPOUT)
-    pairs, descent = Pairs(images, images), Descent(model, "adam", LR)
-    steps = Steps(model, reconstruction, pairs, BATCH["ae"], descent)
+    pairs, optimization = Pairs(images, images), Optimization(model, "adam", LR)
+    steps = Steps(model, reconstruction, pairs, BATCH["ae"], optimization)
     plain = Plain("ae", images, images)
     ratios = []
     for _ in range(15):

@@ -182,4 +182,4 @@ def test_compiled_code_has_a_place_where_the_code_can_not_be_written(project: Pa
     )
     done = run(project, "stages/stage.py", HOME=f"{project}/home", XDG_CACHE_HOME="/dev/null")
     assert (done.returncode, done.stdout) == (0, "")
-    assert list((project / ".state/compiled").rglob("kernels.sums*"))
+    assert list((project / ".resume/compiled").rglob("kernels.sums*"))

@@ -1,6 +1,6 @@
 """A study of four stages that take no time, for tests of what is logged; see `toy_project`.
 
-Each stage writes a digest of what it read into its output. No server is asked: the journals stay,
+Each stage writes a digest of what it read into its output. No server is asked: the queues stay,
 for the test to send.
 """
 

@@ -75,8 +75,8 @@ def missing() -> str:
 def one_thread(flush_denormals: bool = False) -> Iterator[None]:
     """Within the block sums are taken in one order, whatever the number of cores.
 
-    With `flush_denormals` this thread also takes numbers below 1e-38 for zero: a collapsing network
-    makes many, at ten times the cost of others.
+    With `flush_denormals` this thread also takes numbers below 1e-38 for zero: a network whose
+    units die makes many, at ten times the cost of others.
     """
     import torch
     from threadpoolctl import threadpool_limits
@@ -156,7 +156,7 @@ def other_versions(lock: str) -> list[str]:
     ]
 
 
-def remarks() -> list[str]:
+def notices() -> list[str]:
     """What a person should know of this run's arithmetic, in sentences; mostly nothing."""
     found = []
     if unheeded := os.environ.get(UNHEEDED):

@@ -47,9 +47,9 @@ METRICS = (
     Metric("ae_2d.test_mse", "ae_2d_mse_e3", "Autoencoder Z = 2, MSE × 1000", 1e3, MSE),
     Metric("denoiser.test_mse", "denoiser_mse_e3", "Denoiser, MSE × 1000", 1e3, MSE, drawn=True),
     Metric(
-        "denoiser.harsh_test_mse",
-        "harsh_mse_e3",
-        "Denoiser, harsh noise, MSE × 1000",
+        "denoiser.as_coded_test_mse",
+        "denoiser_as_coded_mse_e3",
+        "Denoiser, noise as coded, MSE × 1000",
         1e3,
         MSE,
         drawn=True,

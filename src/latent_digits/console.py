@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from latent_digits.starting import interruptible, leave
 
 TERMINAL = Console(stderr=True, highlight=False)
-SAID = Path(".state/said")
+SAID = Path(".resume/said")
 
 
 class UserError(Exception):
-    """A fault that its reader can mend; its text says what was found, expected, and to be done."""
+    """A fault that its reader can fix; its text says what was found, expected, and to be done."""
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -74,7 +74,7 @@ def say_once(text: str) -> None:
     say(text)
 
 
-class Board:
+class ProgressDisplay:
     """Progress of several pieces of work: a bar each on a terminal, plain lines elsewhere.
 
     Plain lines come when a piece ends and otherwise at most every `seconds`.

@@ -87,9 +87,9 @@ def interruptible() -> Iterator[None]:
 
 
 def keep_compiled_code() -> None:
-    """Let Numba keep it in `.state/` where it cannot beside the code."""
+    """Let Numba keep it in `.resume/` where it cannot beside the code."""
     beside = Path(__file__).with_name("engine") / "__pycache__"
     with suppress(OSError):
         beside.mkdir(exist_ok=True)
     if not (beside.is_dir() and os.access(beside, os.W_OK)):
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(".state/compiled").resolve()))
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(".resume/compiled").resolve()))

@@ -11,12 +11,12 @@ from latent_digits.commands import ablation
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import read_json
 from latent_digits.models.networks import Autoencoder
-from latent_digits.training.digits import Digits
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import Recipe
+from latent_digits.training.training_data import TrainingData
 from smoke import PROJECT
 
-DESIGN = Design(3, "adam", 1e-3, 16, 0.0)
+HYPERPARAMETERS = Hyperparameters(3, "adam", 1e-3, 16, 0.0)
 RECIPE = Recipe("adam", 1e-3, 16, epochs=3, patience=3)
 
 
@@ -31,8 +31,11 @@ def dataset(count: int) -> Dataset:
 
 def test_a_training_is_measured_with_and_without_its_average() -> None:
     train, val = dataset(64), dataset(32)
-    digits = Digits(train.images, train.labels, val.images, val.labels)
-    rows = [ablation.InCell(DESIGN, RECIPE, 1, cell)(digits, ignore) for cell in ablation.CELLS]
+    training_data = TrainingData(train.images, train.labels, val.images, val.labels)
+    rows = [
+        ablation.InCell(HYPERPARAMETERS, RECIPE, 1, cell)(training_data, ignore)
+        for cell in ablation.CELLS
+    ]
     for row, cell in zip(rows, ablation.CELLS, strict=True):
         assert row.items() >= cell.items()
         for name in ("val_mse", "val_mse_without_average"):
@@ -40,7 +43,7 @@ def test_a_training_is_measured_with_and_without_its_average() -> None:
             assert row[name] == sorted(row[name], reverse=True)
         assert row["val_mse"] != row["val_mse_without_average"]
     assert len({row["val_mse"][0] for row in rows}) == len(rows)
-    again = ablation.InCell(DESIGN, RECIPE, 1, ablation.CELLS[0])(digits, ignore)
+    again = ablation.InCell(HYPERPARAMETERS, RECIPE, 1, ablation.CELLS[0])(training_data, ignore)
     assert again == rows[0]
 
 

@@ -38,7 +38,7 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitH
         yield fake
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> str:
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
     """Runs the command; returns the sentence of its notice."""
     comment.main()
     (line,) = capsys.readouterr().out.splitlines()
@@ -51,7 +51,7 @@ def written(github: FakeGitHub) -> list[tuple[str, str]]:
 
 
 def test_the_first_run_creates_the_comment(github: FakeGitHub, capsys: Any) -> None:
-    assert told(capsys) == "Pull request 7 has a comment now."
+    assert printed(capsys) == "Pull request 7 has a comment now."
     (one,) = github.comments
     assert one["body"].startswith(f"{MARKER}\n## Better.\n")
     assert "| `row_1` | `0.5` | `0.25` |" in one["body"]
@@ -59,9 +59,9 @@ def test_the_first_run_creates_the_comment(github: FakeGitHub, capsys: Any) -> N
 
 
 def test_the_next_run_updates_that_one(github: FakeGitHub, capsys: Any) -> None:
-    told(capsys)
+    printed(capsys)
     github.artifact = packed(comparison(rows=5))
-    assert told(capsys) == "Pull request 7 has its comment brought up to date."
+    assert printed(capsys) == "Pull request 7 has its comment brought up to date."
     (one,) = github.comments
     assert "row_4" in one["body"]
     assert written(github)[-1] == ("PATCH", "/repos/owner/project/issues/comments/1000")
@@ -70,7 +70,7 @@ def test_the_next_run_updates_that_one(github: FakeGitHub, capsys: Any) -> None:
 def test_ours_is_found_on_a_later_page(github: FakeGitHub, capsys: Any) -> None:
     talk = [{"id": n, "user": {"login": "someone"}, "body": "hello"} for n in range(230)]
     github.comments = [*talk, {"id": 400, "user": OURS, "body": MARKER}, *talk[:50]]
-    told(capsys)
+    printed(capsys)
     assert written(github) == [("PATCH", "/repos/owner/project/issues/comments/400")]
     pages = [path for _, path, _ in github.requests if "/issues/7/comments" in path]
     assert len(pages) == 3
@@ -79,7 +79,7 @@ def test_ours_is_found_on_a_later_page(github: FakeGitHub, capsys: Any) -> None:
 @pytest.mark.parametrize("number", [100, 200])
 def test_full_pages_without_ours_end(github: FakeGitHub, capsys: Any, number: int) -> None:
     github.comments = [{"id": n, "user": None, "body": None} for n in range(number)]
-    assert told(capsys) == "Pull request 7 has a comment now."
+    assert printed(capsys) == "Pull request 7 has a comment now."
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_another_comment_with_our_marker_is_left_alone(
     github: FakeGitHub, capsys: Any, login: str, body: str
 ) -> None:
     github.comments = [{"id": 1, "user": {"login": login}, "body": body}]
-    told(capsys)
+    printed(capsys)
     assert github.comments[0]["body"] == body
     assert written(github) == [("POST", "/repos/owner/project/issues/7/comments")]
 
@@ -99,7 +99,7 @@ def test_a_comment_that_may_not_be_written_is_a_notice(
     github: FakeGitHub, capsys: Any, forbidden: tuple[str, str]
 ) -> None:
     github.no[forbidden] = 403
-    sentence = told(capsys)
+    sentence = printed(capsys)
     assert sentence.startswith("No comment: it may not be written (GitHub answers 403 to ")
     assert "Resource not accessible by integration" in sentence
     assert f"The same stands in the summary of {RUN}" in sentence
@@ -122,7 +122,7 @@ def test_no_answer_is_an_error(github: FakeGitHub, monkeypatch: pytest.MonkeyPat
 )
 def test_a_pull_request_that_is_not_found(github: FakeGitHub, capsys: Any, pulls: Any) -> None:
     github.pulls = pulls
-    assert told(capsys) == (
+    assert printed(capsys) == (
         f"No comment: no open pull request comes from {FORK}:wider; it is closed, or merged."
     )
     assert not written(github)
@@ -130,13 +130,13 @@ def test_a_pull_request_that_is_not_found(github: FakeGitHub, capsys: Any, pulls
 
 def test_a_pull_request_that_has_moved_on(github: FakeGitHub, capsys: Any) -> None:
     github.pulls = [pull(7, LATER)]
-    assert "pull request 7 has moved on to ccccccc since this run of aaaaaaa" in told(capsys)
+    assert "pull request 7 has moved on to ccccccc since this run of aaaaaaa" in printed(capsys)
     assert not written(github)
 
 
 def test_two_pull_requests_of_one_branch(github: FakeGitHub, capsys: Any) -> None:
     github.pulls = [pull(9), pull(7)]
-    assert "pull requests 7 and 9 both come from stranger/project:wider" in told(capsys)
+    assert "pull requests 7 and 9 both come from stranger/project:wider" in printed(capsys)
     assert not written(github)
 
 
@@ -144,7 +144,7 @@ def test_a_fork_that_is_deleted(
     github: FakeGitHub, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(github, run_event(head_repository=None), tmp_path, monkeypatch)
-    assert "the repository or the branch that the run was of is deleted" in told(capsys)
+    assert "the repository or the branch that the run was of is deleted" in printed(capsys)
 
 
 def test_a_branch_with_signs_of_an_address(
@@ -152,24 +152,24 @@ def test_a_branch_with_signs_of_an_address(
 ) -> None:
     github.pulls[0]["head"]["ref"] = "a&state=closed#%0A"
     job(github, run_event(head_branch="a&state=closed#%0A"), tmp_path, monkeypatch)
-    assert told(capsys) == "Pull request 7 has a comment now."
+    assert printed(capsys) == "Pull request 7 has a comment now."
     github.pulls = []
-    assert "stranger/project:a&state=closed#%250A;" in told(capsys)  # the runner reads %25 as %
+    assert "stranger/project:a&state=closed#%250A;" in printed(capsys)  # the runner reads %25 as %
 
 
 def test_a_run_without_a_comparison(github: FakeGitHub, capsys: Any) -> None:
     github.artifacts[0]["expired"] = True
-    assert f"{RUN} has no artifact with a comparison; its log says why" in told(capsys)
+    assert f"{RUN} has no artifact with a comparison; its log says why" in printed(capsys)
 
 
 def test_the_newest_artifact_counts(github: FakeGitHub, capsys: Any) -> None:
     older = github.artifacts[0] | {"id": 4}
     github.artifacts = [older, *github.artifacts, github.artifacts[0] | {"id": 6, "name": "x"}]
-    assert told(capsys) == "Pull request 7 has a comment now."
+    assert printed(capsys) == "Pull request 7 has a comment now."
 
 
 def test_the_store_is_not_shown_the_token(github: FakeGitHub, capsys: Any) -> None:
-    told(capsys)
+    printed(capsys)
     shown = {urlpath.partition("?")[0]: token for _, urlpath, token in github.requests}
     assert shown["/store/5"] is None
     assert shown["/repos/owner/project/actions/artifacts/5/zip"] == "Bearer secret"
@@ -281,7 +281,7 @@ def test_an_archive_that_is_larger_than_was_said_is_refused(github: FakeGitHub) 
 
 def test_a_long_comment_is_cut_at_a_row(github: FakeGitHub, capsys: Any) -> None:
     github.artifact = packed(comparison(rows=3000, note="ä" * 200))
-    told(capsys)
+    printed(capsys)
     body = github.comments[0]["body"]
     assert MOST - 400 < len(body) <= MOST
     table, _, rest = body.partition("**Cut here**")
@@ -294,7 +294,7 @@ def test_a_long_comment_is_cut_at_a_row(github: FakeGitHub, capsys: Any) -> None
 def test_figures_that_differ_are_shown_by_commit_with_a_link_beside(
     github: FakeGitHub, capsys: Any
 ) -> None:
-    told(capsys)
+    printed(capsys)
     body = github.comments[0]["body"]
     base, head = (f"{PLACE}/blob/{sha}/reports/figures" for sha in (BASE, HEAD))
     assert "<summary>2 of 3 figures differ</summary>" in body
@@ -310,7 +310,7 @@ def test_many_figures_are_cut_and_strange_names_left_out(github: FakeGitHub, cap
     many = {f"figure{number:04}_{'x' * 45}.png": "1" for number in range(1000)}
     github.figures[HEAD] = many | {"a|b.png": "1", "![x](y).png": "1", "@someone.png": "1"}
     github.artifact = packed(comparison(rows=3000))
-    told(capsys)
+    printed(capsys)
     body = github.comments[0]["body"]
     assert "1002 of 1002 figures differ; the first 20 of them" in body
     assert "someone" not in body and "a|b" not in body
@@ -319,10 +319,10 @@ def test_many_figures_are_cut_and_strange_names_left_out(github: FakeGitHub, cap
 
 def test_without_figures_nothing_is_said_of_them(github: FakeGitHub, capsys: Any) -> None:
     github.figures = {}
-    told(capsys)
+    printed(capsys)
     assert "figures differ" not in github.comments[0]["body"]
     github.figures = {BASE: {"fig01.png": "1"}, HEAD: {"fig01.png": "1"}}
-    told(capsys)
+    printed(capsys)
     assert "No figure differs (of 1)." in github.comments[0]["body"]
 
 
@@ -353,5 +353,5 @@ def test_a_run_of_another_trigger(
     github: FakeGitHub, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(github, run_event(event="push"), tmp_path, monkeypatch)
-    assert told(capsys) == "No comment: the run was for push, not for a pull request."
+    assert printed(capsys) == "No comment: the run was for push, not for a pull request."
     assert not github.requests

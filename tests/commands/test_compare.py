@@ -1,4 +1,4 @@
-"""A comparison of two states in git: verdicts, reasons, and every way in which there is none."""
+"""A comparison of two revisions in git: verdicts, reasons, and every way in which there is none."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from latent_digits.comparison.values import Comparison, MetricRow
 from latent_digits.console import UserError
 from latent_digits.data.storage import read_tensors, write_tensors
 from latent_digits.evaluation.measures import evaluation_of
-from latent_digits.evaluation.metrics import digest_of_sample
+from latent_digits.evaluation.metrics import digest_of_images
 from studies import (
     IMAGES,
     commit,
@@ -45,9 +45,9 @@ def project(pristine: Path, tmp_path: Path) -> Path:
     return shutil.copytree(pristine, tmp_path / "project")
 
 
-def compare(folder: Path, base: str = "main", **asked: bool) -> Comparison:
+def compare(folder: Path, base: str = "main", **options: bool) -> Comparison:
     with committed(folder, base) as revision:
-        return compared(revision, working_tree(folder), **asked)
+        return compared(revision, working_tree(folder), **options)
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -121,7 +121,7 @@ def test_without_noise_of_seeds_nothing_gates(project: Path) -> None:
     assert row(found, "ae_mse_e3").verdict == "unclear"
     assert "the noise of seeds is not known" in row(found, "ae_mse_e3").note
     assert found.gate.exit == 0
-    assert any("make replicas" in remark for remark in found.remarks)
+    assert any("make replicas" in note for note in found.notes)
 
 
 def test_the_noise_of_another_recipe_is_borrowed_and_said(project: Path) -> None:
@@ -134,9 +134,9 @@ def test_the_noise_of_another_recipe_is_borrowed_and_said(project: Path) -> None
     results(project, {"ae_mse_e3": 3.0}, draw=3)
     found = compare(project, "HEAD")
     assert row(found, "ae_mse_e3").verdict == "worse"
-    loan = [remark for remark in found.remarks if "borrowed" in remark]
+    loan = [note for note in found.notes if "borrowed" in note]
     assert loan[0].startswith("The noise of seeds is borrowed from 5 seeds of ")
-    assert loan[0].endswith(", 1 state of the study ago; `make replicas` measures it anew.")
+    assert loan[0].endswith(", 1 version of the study ago; `make replicas` measures it anew.")
 
 
 def test_a_redraw_is_called_one(project: Path) -> None:
@@ -234,9 +234,9 @@ def test_shuffled_images_are_refused(project: Path) -> None:
     sample = evaluation_of(one, one, one, 0, 100).test
     order = [*range(19, -1, -1)]
     shuffled = type(sample)(sample.images[order], sample.labels[order])
-    results(project, images=digest_of_sample(sample))
+    results(project, images=digest_of_images(sample))
     commit(project, "in order")
-    results(project, draw=1, images=digest_of_sample(shuffled))
+    results(project, draw=1, images=digest_of_images(shuffled))
     assert {row.note for row in compare(project).metrics} == {"other images"}
 
 
@@ -467,8 +467,8 @@ def test_replicas_that_are_new_here_are_said(project: Path) -> None:
     parameters(project, another_recipe)
     results(project, {"ae_mse_e3": 5.0})
     replicas(project, sigma=50.0)
-    told = [one for one in compare(project).remarks if "no digest covers" in one]
-    assert told == [
+    own = [one for one in compare(project).notes if "no digest covers" in one]
+    assert own == [
         "5 seeds of reports/replicas.json are this tree's own; no digest covers that file."
     ]
 
@@ -610,13 +610,13 @@ def test_a_base_that_is_old_itself_is_said(project: Path) -> None:
     commit(project, "a recipe whose results are not there yet")
     results(project, {"vae_loss": 9.0})
     found = compare(project, "HEAD")
-    assert found.remarks[0].startswith("The base's own results of train_ae, finetune, evaluate")
+    assert found.notes[0].startswith("The base's own results of train_ae, finetune, evaluate")
     assert "redraw" not in found.sentence
 
 
 def test_other_results_of_one_recipe_and_seed_are_wondered_at(project: Path) -> None:
     results(project, draw=1)
-    assert "Neither recipe nor seed differs, yet results do" in compare(project).remarks[0]
+    assert "Neither recipe nor seed differs, yet results do" in compare(project).notes[0]
 
 
 def test_a_subject_that_steers_a_terminal(project: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from latent_digits.commands import repair as mending
+from latent_digits.commands import repair as repair
 
 LOCK = """schema: '2.0'
 stages:
@@ -40,7 +40,7 @@ def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mending, "MOMENT", 0.0)
+    monkeypatch.setattr(repair, "MOMENT", 0.0)
     assert dvc("init", "--no-scm").returncode == 0
     (tmp_path / ".dvc/tmp").mkdir(exist_ok=True)
     for name, content in WHOLE.items():
@@ -54,7 +54,7 @@ def test_a_torn_file_is_deleted(
     name: str, part: float, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / name).write_text(WHOLE[name][: int(part * len(WHOLE[name]))])
-    mending.main()
+    repair.main()
     assert {one for one in WHOLE if (project / one).exists()} == set(WHOLE) - {name}
     assert f"{name} was torn by a kill" in capsys.readouterr().err
 
@@ -63,7 +63,7 @@ def test_what_is_whole_stays(project: Path, capsys: pytest.CaptureFixture[str]) 
     entry = project / ".dvc/cache/runs/ab/abcd/run"
     entry.parent.mkdir(parents=True)
     entry.touch()
-    mending.main()
+    repair.main()
     assert entry.exists()
     assert {one: (project / one).read_text() for one in WHOLE} == WHOLE
     assert capsys.readouterr().err == ""
@@ -74,7 +74,7 @@ def test_without_such_files_there_is_nothing_to_do(
 ) -> None:
     for name in WHOLE:
         (project / name).unlink()
-    mending.main()
+    repair.main()
     assert capsys.readouterr().err == ""
 
 
@@ -87,7 +87,7 @@ def test_dvc_takes_what_is_left_of_its_lock_wherever_a_kill_cut_it(project: Path
     lock, kept = project / "dvc.lock", 0
     for length in range(len(LOCK)):
         lock.write_text(LOCK[:length])
-        mending.main()
+        repair.main()
         if lock.exists():
             assert LOCK[length - 1] == "\n"
             kept += 1
@@ -108,7 +108,7 @@ def test_an_empty_entry_of_the_run_cache_is_deleted(
     entry.unlink()
     (project / "dvc.lock").unlink()
     assert dvc("repro").returncode != 0
-    mending.main()
+    repair.main()
     assert "An empty entry of DVC's run cache" in capsys.readouterr().err
     again = dvc("repro")
     assert again.returncode == 0, again.stderr

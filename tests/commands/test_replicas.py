@@ -34,7 +34,7 @@ def recipe(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("section", "values", "same"),
     [
-        ("tune", {"trials": 3}, True),  # its design counts, not how it was found
+        ("tune", {"trials": 3}, True),  # its hyperparameters count, not how they were found
         ("plot", {"dpi": 99}, True),
         ("train_vae", {"vae": {"epochs": 7}}, False),
         ("evaluate", {"active_unit_variance": 0.5}, False),
@@ -54,12 +54,12 @@ def test_a_recipe_is_what_quality_follows_from_but_the_seed(
     ("path", "same"),
     [
         ("src/latent_digits/models/networks.py", False),
-        ("reports/design.json", False),
+        ("reports/hyperparameters.json", False),
         ("src/latent_digits/report/figures.py", True),
         ("src/latent_digits/tracking/mlflow/sender.py", True),
     ],
 )
-def test_a_recipe_is_code_and_design(project: Path, path: str, same: bool) -> None:
+def test_a_recipe_is_code_and_hyperparameters(project: Path, path: str, same: bool) -> None:
     before = recipe(project)
     with (project / path).open("a") as file:
         file.write("\n")
@@ -78,7 +78,7 @@ def test_rows_of_another_recipe_begin_anew(project: Path) -> None:
     assert begun(read_study(project))["rows"] == {}
 
 
-def test_a_design_of_other_code_is_refused(project: Path) -> None:
+def test_a_hyperparameters_of_other_code_is_refused(project: Path) -> None:
     require_current(read_study(project))
     parameters(project, lambda params: params["tune"].update(trials=3))
     with pytest.raises(UserError, match="tune has results of other code or parameters"):
@@ -97,7 +97,7 @@ def test_of_one_seed_there_is_no_deviation() -> None:
 def test_a_number_of_seeds_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["replicas", "--", text])
     with pytest.raises(UserError, match=r"it should be a number of seeds, 1 to 1000"):
-        replicas.asked()
+        replicas.number_of_seeds()
 
 
 def test_what_seeds_there_are() -> None:

@@ -60,7 +60,7 @@ def dvc(folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True)
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
+def printed(capsys: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
     """The exit code, and the lines."""
     with pytest.raises(SystemExit) as end:
         uncommitted.main()
@@ -68,7 +68,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> tuple[object, list[str]]:
 
 
 def test_all_is_committed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys) == (False, ["The results of every stage are committed."])
+    assert printed(capsys) == (False, ["The results of every stage are committed."])
 
 
 def test_a_stage_that_gave_other_results(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,9 +77,9 @@ def test_a_stage_that_gave_other_results(folder: Path, capsys: pytest.CaptureFix
     commit(folder)
     shutil.rmtree(folder / "figures")
     dvc(folder, "repro", "-q")
-    assert told(capsys) == (True, ["second: commit dvc.lock, figures."])
+    assert printed(capsys) == (True, ["second: commit dvc.lock, figures."])
     commit(folder)
-    assert told(capsys)[0] is False
+    assert printed(capsys)[0] is False
 
 
 def test_a_stage_whose_results_only_dvc_keeps(
@@ -88,7 +88,7 @@ def test_a_stage_whose_results_only_dvc_keeps(
     (folder / "code.txt").write_text("two")
     commit(folder)
     dvc(folder, "repro", "-q")
-    assert told(capsys) == (
+    assert printed(capsys) == (
         True,
         ["first: commit dvc.lock, kept.txt.", "second: commit dvc.lock."],
     )
@@ -97,20 +97,20 @@ def test_a_stage_whose_results_only_dvc_keeps(
 def test_a_stage_that_was_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "params.yaml").write_text("seed: 2\n")
     sentence = "second: has no results of the code, data and parameters here; `make repro`."
-    assert told(capsys) == (True, [sentence])
+    assert printed(capsys) == (True, [sentence])
 
 
 def test_a_stage_that_is_gone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "dvc.yaml").write_text(PIPELINE.partition("  second:")[0])
     lock = (folder / "dvc.lock").read_text().partition("  second:")[0]
     (folder / "dvc.lock").write_text(lock)
-    assert told(capsys) == (True, ["second: is no stage any more; commit dvc.lock without it."])
+    assert printed(capsys) == (True, ["second: is no stage any more; commit dvc.lock without it."])
 
 
 def test_nothing_of_it_is_committed_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(folder, "rm", "-rq", "--cached", "dvc.lock", "kept.txt", "figures")
     git(folder, "-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "-qm", "none")
-    assert told(capsys) == (
+    assert printed(capsys) == (
         True,
         ["first: commit dvc.lock, kept.txt.", "second: commit dvc.lock, figures."],
     )

@@ -68,8 +68,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("seed: 1\n")
-    (folder / ".gitignore").write_text("/.state/\n__pycache__/\n")
-    (folder / ".dvcignore").write_text("/.state\n")
+    (folder / ".gitignore").write_text("/.resume/\n__pycache__/\n")
+    (folder / ".dvcignore").write_text("/.resume\n")
     (folder / "data/.gitignore").write_text("/split.txt\n/model.txt\n")
     (folder / "src/made.py").write_text("SPLIT = 'split'\n")
     for name, body in STAGES.items():
@@ -132,7 +132,7 @@ def test_a_study_that_gives_its_own_bytes(
         return {
             path: digest(path)
             for path in files
-            if not {".git", ".state"} & {*path.relative_to(study).parts}
+            if not {".git", ".resume"} & {*path.relative_to(study).parts}
         }
 
     before = content()
@@ -247,7 +247,7 @@ def test_a_stage_that_fails_is_a_sentence(
 ) -> None:
     (study / "stages/prepare.py").write_text("raise SystemExit('no')\n")
     monkeypatch.setattr("sys.argv", ["verify"])
-    with pytest.raises(UserError, match=r"prepare failed in \.state/verify/study, as its lines"):
+    with pytest.raises(UserError, match=r"prepare failed in \.resume/verify/study, as its lines"):
         verify.main()
 
 

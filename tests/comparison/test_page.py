@@ -56,7 +56,7 @@ def comparison(words: str = "words", stale: bool = False) -> Comparison:
         sentence=words,
         base=side,
         head=side,
-        remarks=[words],
+        notes=[words],
         stale=[Stale(stage=words, causes=[words])] if stale else [],
         gate=Gate(exit=1, neutral=False, reasons=[words], changes=[difference]),
         metrics=[row(note=words), row(name=words, tolerance=None, better=None, verdict="changed")],

@@ -11,17 +11,17 @@ import pytest
 from latent_digits.console import UserError
 from latent_digits.data import storage
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.resume_cache import Slot, Store
+from latent_digits.data.resume_cache import ResumeCache, Slot
 from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.checkpoint_file import CheckpointFile
 from latent_digits.training.loop import Recipe
-from latent_digits.training.resuming import Resuming
 
 pytestmark = pytest.mark.usefixtures("project")
 RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
 
 
 def slot(name: str = "vae", stage: str = "train_vae", split: int = 1, lr: float = 0.1) -> Slot:
-    return Store(stage, split).slot(name, lr)
+    return ResumeCache(stage, split).slot(name, lr)
 
 
 def checkpoint(epochs: int, attempt: int = 1) -> Checkpoint:
@@ -31,9 +31,9 @@ def checkpoint(epochs: int, attempt: int = 1) -> Checkpoint:
 
 
 def test_a_checkpoint_comes_back_to_the_bit() -> None:
-    assert Resuming(slot()).latest is None
-    assert Resuming(slot()).save(checkpoint(3, attempt=2))
-    found = Resuming(slot()).latest
+    assert CheckpointFile(slot()).latest is None
+    assert CheckpointFile(slot()).save(checkpoint(3, attempt=2))
+    found = CheckpointFile(slot()).latest
     assert found is not None
     assert found.position == (2, 3)
     assert found.history == checkpoint(3).history
@@ -43,10 +43,12 @@ def test_a_checkpoint_comes_back_to_the_bit() -> None:
 
 
 def test_what_is_done_again_is_no_news() -> None:
-    resuming = Resuming(slot())
-    news = [resuming.save(checkpoint(n, m)) for n, m in ((1, 1), (2, 1), (1, 1), (2, 1), (1, 2))]
+    checkpoint_file = CheckpointFile(slot())
+    news = [
+        checkpoint_file.save(checkpoint(n, m)) for n, m in ((1, 1), (2, 1), (1, 1), (2, 1), (1, 2))
+    ]
     assert news == [True, True, False, False, True]
-    assert not Resuming(slot()).save(checkpoint(9, 1))
+    assert not CheckpointFile(slot()).save(checkpoint(9, 1))
 
 
 @pytest.mark.parametrize("changed", [{"name": "ae"}, {"split": 2}, {"lr": 0.2}])
@@ -89,9 +91,9 @@ def test_a_damaged_file_is_said_kept_and_not_used(
     slot().path.write_bytes(damaged)
     assert slot().load() is None
     said = capsys.readouterr().err
-    assert "train_vae vae: damaged state set aside as .state/train_vae/vae.damaged (" in said
+    assert "train_vae vae: damaged file set aside as .resume/train_vae/vae.damaged (" in said
     assert said.count("\n") == 1
-    assert Path(".state/train_vae/vae.damaged").read_bytes() == damaged
+    assert Path(".resume/train_vae/vae.damaged").read_bytes() == damaged
     assert slot().load() is None
     assert capsys.readouterr().err == ""
 
@@ -113,27 +115,27 @@ def test_a_full_disk_is_a_sentence_and_keeps_the_last_state(
 
 
 def test_state_of_no_use_is_cleared() -> None:
-    with Store("tune") as store:
+    with ResumeCache("tune") as cache:
         for name in ("trial-0", "trial-1", "trial-1-epochs"):
-            store.slot(name).save({}, {})
-        store.keep("trial-0")
-        assert {path.name for path in store.folder.iterdir()} == {"lock", "trial-0.safetensors"}
+            cache.slot(name).save({}, {})
+        cache.keep_only("trial-0")
+        assert {path.name for path in cache.folder.iterdir()} == {"lock", "trial-0.safetensors"}
 
 
 def test_a_stage_waits_for_a_process_that_outlived_its_dvc_repro(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def take_over() -> None:
-        with Store("train_vae", 1) as store:
-            found.append(store.slot("vae").load())
+        with ResumeCache("train_vae", 1) as cache:
+            found.append(cache.slot("vae").load())
 
     found: list[Any] = []
     waiting = threading.Thread(target=take_over)
-    with Store("train_vae", 1) as store:
+    with ResumeCache("train_vae", 1) as cache:
         waiting.start()
         while "another process works on this stage" not in (said := capsys.readouterr().err):
             assert said == ""
-        store.slot("vae").save({}, {"a": 1})
+        cache.slot("vae").save({}, {"a": 1})
         assert found == []
     waiting.join()
     assert found == [({}, {"a": 1})]

@@ -45,7 +45,7 @@ def test_without_noise_nothing_is_lost_to_noise(evaluation: Evaluation) -> None:
     model = Autoencoder(3, 0.0)
     found = evaluation.summary(evaluation.denoiser(model, NONE, NONE))
     assert found["noisy_test_mse"] == 0
-    assert found["test_mse"] == found["harsh_test_mse"]
+    assert found["test_mse"] == found["as_coded_test_mse"]
     assert found["test_mse"] == pytest.approx(
         evaluation.summary(evaluation.autoencoder(model))["test_mse"]
     )

@@ -1,4 +1,4 @@
-"""Shapes, ranges and parameter counts of the report's networks."""
+"""Shapes, ranges and parameter counts of the original report's networks."""
 
 from collections.abc import Callable
 

@@ -103,7 +103,7 @@ def test_a_wrong_value_is_one_line(tmp_path: Path, changes: dict, expected: str)
 
 SMALL = {
     "prepare": {"train": 100, "val": 100},
-    "tune": {"space": {"batch_size": [64]}, "report_design": {"batch_size": 64}},
+    "tune": {"space": {"batch_size": [64]}, "report_hyperparameters": {"batch_size": 64}},
     "train_vae": {"vae_2d": {"batch_size": 64}},
 }
 
@@ -114,7 +114,10 @@ SMALL = {
         ({"train_ae": {"ae_2d": {"latent_dim": 3}}}, "train_ae.ae_2d.latent_dim is 3; it should"),
         ({"train_vae": {"vae_2d": {"latent_dim": 3}}}, "train_vae.vae_2d.latent_dim is 3; it shou"),
         ({"train_ae": {"ae_2d": {"dropout": 1.0}}}, "train_ae.ae_2d.dropout is 1.0; it should be"),
-        ({"noise": {"text": {"salt_pepper": 1.0}}}, "noise.text.salt_pepper is 1.0; it should be"),
+        (
+            {"noise": {"as_described": {"salt_pepper": 1.0}}},
+            "noise.as_described.salt_pepper is 1.0; it should be",
+        ),
         ({"prepare": {"train": 9}}, "prepare.train is 9; it should be greater than or equal to 10"),
         ({"prepare": {"val": 10}}, "prepare.val is 10; it should be greater than or equal to 11."),
         ({"prepare": {"test": 9}}, "prepare.test is 9; it should be greater than or equal to 10."),
@@ -134,17 +137,26 @@ SMALL = {
         ({"tune": {"pruning_warmup": 11}}, "tune.pruning_warmup is 11; it should be at most 10 (t"),
         (
             {"tune": {"space": {"optimizer": ["sgd"]}}},
-            "tune.report_design.optimizer is adam; the search starts there, so it should be in "
-            "tune.space.optimizer (['sgd']).",
+            "tune.report_hyperparameters.optimizer is adam; the search starts there, so it "
+            "should be in tune.space.optimizer (['sgd']).",
         ),
         (
-            {"tune": {"report_design": {"lr": 0.5}}},
-            "tune.report_design.lr is 0.5; the search starts there, so it should be in "
+            {"tune": {"report_hyperparameters": {"lr": 0.5}}},
+            "tune.report_hyperparameters.lr is 0.5; the search starts there, so it should be in "
             "tune.space.lr (1e-05 to 0.01).",
         ),
-        ({"tune": {"report_design": {"latent_dim": 51}}}, "tune.report_design.latent_dim is 51; "),
-        ({"tune": {"report_design": {"batch_size": 32}}}, "tune.report_design.batch_size is 32; "),
-        ({"tune": {"space": {"dropout": {"high": 1e-3}}}}, "tune.report_design.dropout is 0.00119"),
+        (
+            {"tune": {"report_hyperparameters": {"latent_dim": 51}}},
+            "tune.report_hyperparameters.latent_dim is 51; ",
+        ),
+        (
+            {"tune": {"report_hyperparameters": {"batch_size": 32}}},
+            "tune.report_hyperparameters.batch_size is 32; ",
+        ),
+        (
+            {"tune": {"space": {"dropout": {"high": 1e-3}}}},
+            "tune.report_hyperparameters.dropout is 0.00119",
+        ),
         ({"tune": {"space": {"latent_dim": {"low": 1}}}}, "tune.space.latent_dim.low is 1; it sho"),
         (
             {"tune": {"space": {"batch_size": [64, 128, 64]}}},
@@ -185,7 +197,7 @@ def test_what_would_fail_in_a_later_stage_is_one_line(
         {"prepare": {"test": 9_990}},
         {"prepare": {"stratify": False, "test": 9_991, "val": 200}},
         {"tune": {"pruning_warmup": 10}},
-        {"tune": {"trials": 0, "report_design": {"latent_dim": 64, "batch_size": 32}}},
+        {"tune": {"trials": 0, "report_hyperparameters": {"latent_dim": 64, "batch_size": 32}}},
         {"tune": {"space": {"lr": {"low": 5.41e-3, "high": 5.41e-3}}}},
         {"fabric": {"devices": 32, "num_nodes": 2}},
     ],

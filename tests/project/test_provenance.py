@@ -1,4 +1,4 @@
-"""Digests as DVC has them, and what makes a state of the study."""
+"""Digests as DVC has them, and what makes a version of the study."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from toy import PARAMS, toy_project
 
 
 def test_digests_are_those_of_dvc_lock() -> None:
-    """Of a folder too: the report and its figures are in git as DVC left them."""
+    """Of a folder too: the generated report and its figures are in git as DVC left them."""
     study = read_study(PROJECT)
     expected = locked(study.lock["plot"], "outs")
     assert study.digests(study.outputs("plot")) == expected
@@ -59,14 +59,14 @@ def test_parameters_read_as_dvc_reads_them() -> None:
         ("data/model.txt", "an output", False),
     ],
 )
-def test_a_state_is_what_the_outputs_follow_from(
+def test_a_version_is_what_the_outputs_follow_from(
     tmp_path: Path, file: str, text: str, is_new: bool
 ) -> None:
     project = toy_project(tmp_path)
-    before = read_study(project).state
+    before = read_study(project).fingerprint
     (project / file).parent.mkdir(exist_ok=True)
     (project / file).write_text(text)
-    assert (read_study(project).state != before) == is_new
+    assert (read_study(project).fingerprint != before) == is_new
 
 
 def test_made_follows_the_lock_from_stage_to_stage(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_the_digest_of_a_file_is_its_md5(tmp_path: Path) -> None:
     assert digest(tmp_path / "empty") == "d41d8cd98f00b204e9800998ecf8427e"
 
 
-def test_a_file_that_only_a_later_stage_misses_is_another_state(tmp_path: Path) -> None:
+def test_a_file_that_only_a_later_stage_misses_is_another_version(tmp_path: Path) -> None:
     """DVC stops before the stage that reads it."""
-    before = read_study(toy_project(tmp_path)).state
+    before = read_study(toy_project(tmp_path)).fingerprint
     (tmp_path / "code.txt").unlink()
-    assert read_study(tmp_path).state != before
+    assert read_study(tmp_path).fingerprint != before

@@ -38,8 +38,8 @@ def history() -> list[dict[str, float]]:
 
 
 def trial(number: int, state: str, value: float | None) -> dict:
-    design = {"latent_dim": 3.0 + number, "optimizer": "adam", "lr": 1e-3, "batch_size": 64.0}
-    return {"trial": number, "state": state, "val_mse": value, "dropout": 0.1, **design}
+    hparams = {"latent_dim": 3.0 + number, "optimizer": "adam", "lr": 1e-3, "batch_size": 64.0}
+    return {"trial": number, "state": state, "val_mse": value, "dropout": 0.1, **hparams}
 
 
 def draw(folder: Path, trials: list[dict]) -> dict[str, bytes]:
@@ -49,7 +49,7 @@ def draw(folder: Path, trials: list[dict]) -> dict[str, bytes]:
 
 
 def test_equal_arrays_give_equal_bytes(tmp_path: Path) -> None:
-    trials = [trial(0, "complete", 0.1), trial(1, "collapsed", 0.2), trial(2, "failed", None)]
+    trials = [trial(0, "complete", 0.1), trial(1, "degenerate", 0.2), trial(2, "failed", None)]
     first, second = draw(tmp_path / "a", trials), draw(tmp_path / "b", trials)
     assert len([name for name in first if name.startswith("fig")]) == 13
     assert first == second

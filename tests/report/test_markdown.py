@@ -1,4 +1,5 @@
-"""The report says what the numbers say, and the committed one is that of the committed numbers."""
+"""The generated report says what the numbers say, and the committed one is that of the committed
+numbers."""
 
 import json
 from pathlib import Path
@@ -67,8 +68,8 @@ def test_an_ablation_that_is_not_complete_is_refused() -> None:
 
 def test_the_committed_report_is_that_of_the_committed_numbers() -> None:
     histories = {name: read_csv(REPORTS / f"histories/{name}.csv") for name in MODELS}
-    names = "evaluation.json", "design.json", "ablation.json"
-    metrics, design, ablation = (read_json(REPORTS / name) for name in names)
+    names = "evaluation.json", "hyperparameters.json", "ablation.json"
+    metrics, hparams, ablation = (read_json(REPORTS / name) for name in names)
     trials = read_csv(REPORTS / "trials.csv")
-    text = render_report(metrics, design, trials, histories, ablation)
+    text = render_report(metrics, hparams, trials, histories, ablation)
     assert text == Path(REPORTS / "report.md").read_text()

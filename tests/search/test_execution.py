@@ -13,19 +13,19 @@ from latent_digits.data.storage import Row
 from latent_digits.project.params import load_params
 from latent_digits.search import execution as searching
 from latent_digits.search.sampler import Trial, table
-from latent_digits.training.digits import Digits
+from latent_digits.training.training_data import TrainingData
 from remote import dying_trial
 from smoke import PROJECT
 
 TRIALS = {"trials": 6, "generation": 3, "startup_trials": 3, "pruning_warmup": 1, "epochs": 4}
 
 
-def digits() -> Digits:
+def training_data() -> TrainingData:
     rng = np.random.default_rng(0)
     shades = rng.integers(0, 256, (160, 1, 1), dtype=np.uint8)  # easy to learn
     images = np.broadcast_to(shades, (160, 28, 28)).copy()
     labels = np.arange(160) % 10
-    return Digits(images[:128], labels[:128], images[128:], labels[128:])
+    return TrainingData(images[:128], labels[:128], images[128:], labels[128:])
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def search(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run_search(count: int) -> list[Trial]:
         monkeypatch.setattr(searching, "side_by_side", lambda most: count)
         logged.clear()
-        trials = searching.run_search(digits(), params, 1, run)
+        trials = searching.run_search(training_data(), params, 1, run)
         assert sorted(logged, key=lambda row: row["trial"]) == table(trials)
         return trials
 
@@ -48,7 +48,7 @@ def search(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_one_two_and_four_workers_give_one_table(search: Any) -> None:
     tables = []
     for count in (1, 2, 4):
-        shutil.rmtree(".state", ignore_errors=True)
+        shutil.rmtree(".resume", ignore_errors=True)
         tables.append(search(count))
     assert tables[0] == tables[1] == tables[2]
     assert len(tables[0]) == TRIALS["trials"]
@@ -58,7 +58,7 @@ def test_a_worker_killed_on_the_way_changes_nothing(
     search: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = search(2)
-    shutil.rmtree(".state")
+    shutil.rmtree(".resume")
     monkeypatch.setattr(searching, "run_trial", partial(dying_trial, tmp_path / "marker"))
     assert search(2) == whole
     assert (tmp_path / "marker").exists()
@@ -68,22 +68,22 @@ def test_a_search_goes_on_with_the_trials_that_are_finished(
     search: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[str] = []
-    finish = searching.TrialState.finish
+    finish = searching.StoredTrial.finish
 
-    def finish_some(state: searching.TrialState, trial: Trial) -> None:
-        ran.append(state.slot.name)
+    def finish_some(stored: searching.StoredTrial, trial: Trial) -> None:
+        ran.append(stored.slot.name)
         if len(ran) == 5:
             raise KeyboardInterrupt  # between a trial's end and its being stored
-        finish(state, trial)
+        finish(stored, trial)
 
-    monkeypatch.setattr(searching.TrialState, "finish", finish_some)
+    monkeypatch.setattr(searching.StoredTrial, "finish", finish_some)
     with pytest.raises(KeyboardInterrupt):
         search(2)
     lost = ran[-1]
     found = search(2)
     assert sorted([*ran, lost]) == sorted([f"trial-{n}" for n in range(6)] + [lost, lost])
     assert "tune: 3 of trials 0 to 2 were finished before" in capsys.readouterr().err
-    files = {path.name for path in Path(".state/tune").iterdir()}
+    files = {path.name for path in Path(".resume/tune").iterdir()}
     assert files == {"lock", *(f"trial-{n}.safetensors" for n in range(6))}
-    shutil.rmtree(".state")
+    shutil.rmtree(".resume")
     assert search(1) == found

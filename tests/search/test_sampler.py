@@ -13,7 +13,7 @@ from latent_digits.models.networks import Autoencoder
 from latent_digits.project.params import TuneParams, load_params
 from latent_digits.search import sampler as tuning
 from latent_digits.search.sampler import (
-    Asked,
+    PlannedTrial,
     Trial,
     best_trial,
     columns,
@@ -25,9 +25,9 @@ from latent_digits.search.sampler import (
     table,
 )
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.optimizers import WARMUP
+from latent_digits.training.training_data import TrainingData
 from smoke import PROJECT
 
 
@@ -35,29 +35,29 @@ def tune(**changes: int) -> TuneParams:
     return load_params(PROJECT / "params.yaml").tune.model_copy(update=changes)
 
 
-def invented(asked: Asked) -> Trial:
-    """A trial whose value is a smooth function of its design."""
-    design = asked.design
-    final = abs(design.dropout - 0.1) + abs(math.log10(design.lr) + 2.5) + 1 / design.latent_dim
+def invented(planned: PlannedTrial) -> Trial:
+    """A trial whose value is a smooth function of its hyperparameters."""
+    hparams = planned.hparams
+    final = abs(hparams.dropout - 0.1) + abs(math.log10(hparams.lr) + 2.5) + 1 / hparams.latent_dim
     best = []
-    for epoch, bar in enumerate(asked.bars):
+    for epoch, bar in enumerate(planned.bars):
         best.append(final * (1 + 1 / (epoch + 1)))
         if best[-1] > bar:
             break
-    state = final_state(best, asked.bars, math.inf)
-    return Trial(asked.number, asked.generation, design, state, tuple(best))
+    state = final_state(best, planned.bars, math.inf)
+    return Trial(planned.number, planned.generation, hparams, state, tuple(best))
 
 
-def forward(asked: Sequence[Asked]) -> list[Trial]:
-    return [invented(one) for one in asked]
+def forward(planned: Sequence[PlannedTrial]) -> list[Trial]:
+    return [invented(one) for one in planned]
 
 
-def backward(asked: Sequence[Asked]) -> list[Trial]:
-    return [invented(one) for one in reversed(asked)]
+def backward(planned: Sequence[PlannedTrial]) -> list[Trial]:
+    return [invented(one) for one in reversed(planned)]
 
 
 def trial(number: int, *values: float, state: str = "complete") -> Trial:
-    return Trial(number, 0, Design(2, "adam", 0.1, 64, 0.0), state, values)
+    return Trial(number, 0, Hyperparameters(2, "adam", 0.1, 64, 0.0), state, values)
 
 
 def test_the_order_of_evaluation_does_not_matter() -> None:
@@ -66,10 +66,10 @@ def test_the_order_of_evaluation_does_not_matter() -> None:
     assert search(forward, params, math.inf, 1) != search(forward, params, math.inf, 2)
 
 
-def test_trial_0_is_the_reports_design_and_numbers_are_complete() -> None:
+def test_trial_0_is_the_reports_hyperparameters_and_numbers_are_complete() -> None:
     params = tune(trials=13, generation=5)
     trials = search(forward, params, math.inf, 1)
-    assert trials[0].design == Design(**params.report_design.model_dump())
+    assert trials[0].hparams == Hyperparameters(**params.report_hyperparameters.model_dump())
     assert [one.number for one in trials] == list(range(13))
     assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
 
@@ -107,13 +107,13 @@ def test_before_there_are_enough_peers_a_trial_must_beat_the_mean_image() -> Non
 def test_states() -> None:
     assert final_state([0.5], [0.4, math.inf], 1.0) == "pruned"
     assert final_state([0.5, 0.4], [math.inf, math.inf], 1.0) == "complete"
-    assert final_state([0.5, 0.4], [math.inf, math.inf], 0.4) == "collapsed"
-    assert final_state([0.5], [0.4, math.inf], 0.4) == "collapsed"
+    assert final_state([0.5, 0.4], [math.inf, math.inf], 0.4) == "degenerate"
+    assert final_state([0.5], [0.4, math.inf], 0.4) == "degenerate"
 
 
 def test_a_collapsed_or_failed_trial_never_wins() -> None:
     trials = [
-        trial(0, 0.01, state="collapsed"),
+        trial(0, 0.01, state="degenerate"),
         trial(1, 0.5),
         trial(2, state="failed"),
         trial(3, 0.02, state="pruned"),
@@ -125,12 +125,12 @@ def test_a_collapsed_or_failed_trial_never_wins() -> None:
         best_trial([trials[2]])
 
 
-def test_no_trials_use_the_reports_design() -> None:
+def test_no_trials_use_the_reports_hyperparameters() -> None:
     params = tune(trials=0)
     assert search(forward, params, math.inf, 1) == []
-    design, found = conclude([], params)
-    assert design.latent_dim == 33
-    assert found == {"found_by": "the report"}
+    hparams, found = conclude([], params)
+    assert hparams.latent_dim == 33
+    assert found == {"found_by": "original report"}
 
 
 def test_the_table_has_a_cell_for_every_column() -> None:
@@ -144,24 +144,26 @@ def ignore(checkpoint: Checkpoint) -> None:
     pass
 
 
-def digits() -> Digits:
+def training_data() -> TrainingData:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
     labels = np.arange(64) % 10
-    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+    return TrainingData(images[:48], labels[:48], images[48:], labels[48:])
 
 
 def test_a_real_trial_repeats_and_stops_at_its_bar_once_it_is_warm() -> None:
     bars = (math.inf, *[0.0] * 12, math.inf)
-    asked = Asked(3, 1, Design(4, "adam", 1e-3, 1, 0.1), bars)  # 48 steps an epoch
+    planned = PlannedTrial(
+        3, 1, Hyperparameters(4, "adam", 1e-3, 1, 0.1), bars
+    )  # 48 steps an epoch
     reports: list[Checkpoint] = []
-    one = run_trial(digits(), asked, 7, None, reports.append)
+    one = run_trial(training_data(), planned, 7, None, reports.append)
     assert one.state == "pruned"
     assert [len(checkpoint.history) for checkpoint in reports] == list(range(1, 12))
     assert 10 * 48 < WARMUP <= 11 * 48
-    assert one == run_trial(digits(), asked, 7, None, ignore)
+    assert one == run_trial(training_data(), planned, 7, None, ignore)
     for checkpoint in reports[::5]:
-        assert one == run_trial(digits(), asked, 7, checkpoint, ignore)
+        assert one == run_trial(training_data(), planned, 7, checkpoint, ignore)
     assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
 
 
@@ -170,13 +172,15 @@ def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None
     shapes = np.zeros((2, 28, 28), dtype=np.uint8)
     shapes[0, :14] = 255  # two kinds of image, far from their mean
     train, val = (shapes[rng.permutation(count) % 2] for count in (512, 64))
-    two = Digits(train, np.zeros(512), val, np.zeros(64))
+    two = TrainingData(train, np.zeros(512), val, np.zeros(64))
     bars = (math.inf,) * 10
     dead, live = (
-        run_trial(two, Asked(0, 0, Design(4, "adam", 1e-2, 16, p), bars), 7, None, ignore)
+        run_trial(
+            two, PlannedTrial(0, 0, Hyperparameters(4, "adam", 1e-2, 16, p), bars), 7, None, ignore
+        )
         for p in (1.0, 0.0)
     )
-    assert dead.state == "collapsed"
+    assert dead.state == "degenerate"
     assert live.state == "complete"
     assert live.live_units is not None
     assert 4 <= live.live_units <= 64
@@ -191,7 +195,7 @@ def test_a_trial_with_a_dead_layer_is_collapsed_whatever_its_value(
         return model
 
     monkeypatch.setattr(tuning, "initialised", cut)
-    monkeypatch.setattr(tuning, "constant_mse", lambda digits: 1.0)
-    asked = Asked(0, 0, Design(4, "sgd", 1e-9, 16, 0.0), (math.inf, math.inf))
-    trial = run_trial(digits(), asked, 7, None, ignore)
-    assert (trial.state, trial.live_units) == ("collapsed", 0)
+    monkeypatch.setattr(tuning, "constant_mse", lambda training_data: 1.0)
+    planned = PlannedTrial(0, 0, Hyperparameters(4, "sgd", 1e-9, 16, 0.0), (math.inf, math.inf))
+    trial = run_trial(training_data(), planned, 7, None, ignore)
+    assert (trial.state, trial.live_units) == ("degenerate", 0)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from latent_digits.console import UserError
-from latent_digits.data.resume_cache import Store
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.project.params import FabricParams
 from latent_digits.study.execution import run_trainings
 from latent_digits.study.trainings import AutoencoderTraining, Trained
-from latent_digits.training.digits import Digits
 from latent_digits.training.loop import Recipe
+from latent_digits.training.training_data import TrainingData
 
 pytestmark = pytest.mark.usefixtures("project")
 ALONE = FabricParams(
@@ -22,11 +22,11 @@ ALONE = FabricParams(
 RECIPE = Recipe("adam", 1e-3, 16, epochs=4, patience=4)
 
 
-def digits(black_rows: int = 0) -> Digits:
+def training_data(black_rows: int = 0) -> TrainingData:
     images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), dtype=np.uint8)
     images[:, :black_rows] = 0
     labels = np.arange(64) % 10
-    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+    return TrainingData(images[:48], labels[:48], images[48:], labels[48:])
 
 
 def run(recipes: dict[str, Recipe], metrics: Any, black_rows: int = 0) -> dict[str, Trained]:
@@ -34,8 +34,8 @@ def run(recipes: dict[str, Recipe], metrics: Any, black_rows: int = 0) -> dict[s
         name: AutoencoderTraining(latent_dim=4, dropout=0.1, recipe=recipe, seed=1)
         for name, recipe in recipes.items()
     }
-    data = digits(black_rows)
-    return run_trainings(Store("train_ae", data), data, trainings, ALONE, metrics)
+    data = training_data(black_rows)
+    return run_trainings(ResumeCache("train_ae", data), data, trainings, ALONE, metrics)
 
 
 def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(
@@ -54,9 +54,9 @@ def test_a_training_goes_on_after_its_last_epoch_and_logs_no_other(
     found = run(recipes, lambda values, step: logged.append((*values, step)))
     assert sorted(logged) == [(name, epoch) for name in recipes for epoch in range(1, 5)]
     assert "train_ae ae_2d: going on after epoch 2 of at most 4" in capsys.readouterr().err
-    assert {path.stem for path in Path(".state/train_ae").iterdir()} == {"lock", "ae", "ae_2d"}
+    assert {path.stem for path in Path(".resume/train_ae").iterdir()} == {"lock", "ae", "ae_2d"}
 
-    shutil.rmtree(".state")
+    shutil.rmtree(".resume")
     whole = run(recipes, lambda values, step: None)
     for name in recipes:
         assert found[name].history == whole[name].history

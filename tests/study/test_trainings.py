@@ -1,4 +1,5 @@
-"""The study's trainings on tiny data: what is frozen stays frozen, collapse is met by a restart."""
+"""The study's trainings on tiny data: what is frozen stays frozen, failing to learn is met by a
+restart."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,17 +18,17 @@ from latent_digits.study.trainings import (
     VAE_WARMUP,
     AutoencoderTraining,
     ClassifierTraining,
-    CollapsedError,
+    DegenerateError,
     HeadTraining,
     Task,
     VaeTraining,
-    collapsed,
+    dead_unit_warnings,
     for_raw_latents,
-    remarks,
+    is_degenerate,
     trained,
 )
-from latent_digits.training.digits import Digits
 from latent_digits.training.loop import Pairs, Recipe
+from latent_digits.training.training_data import TrainingData
 
 RECIPE = Recipe("adam", 1e-3, 16, epochs=2, patience=2)
 COMMON: Any = {"latent_dim": 3, "recipe": RECIPE, "seed": 1}
@@ -39,14 +40,14 @@ def ignore(row: Any) -> None:
 
 
 @pytest.fixture
-def digits() -> Digits:
+def training_data() -> TrainingData:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, 28, 28), dtype=np.uint8)
     labels = np.arange(64) % 10
-    return Digits(images[:48], labels[:48], images[48:], labels[48:])
+    return TrainingData(images[:48], labels[:48], images[48:], labels[48:])
 
 
-def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> None:
+def test_every_training_returns_weights_and_a_row_an_epoch(training_data: TrainingData) -> None:
     noise = Noise(0.5, 0.3, 0.05, 0.5)
     for training in (
         AutoencoderTraining(**COMMON, dropout=0.1),
@@ -54,18 +55,18 @@ def test_every_training_returns_weights_and_a_row_an_epoch(digits: Digits) -> No
         VaeTraining(**COMMON),
         ClassifierTraining(**COMMON, hidden=8, dropout=0.1),
     ):
-        result = training(digits, None, ignore)
+        result = training(training_data, None, ignore)
         assert [row["epoch"] for row in result.history] == [1, 2]
         assert sum(w.size for w in result.weights.values()) == result.trainable_parameters
         assert result.attempt == 1
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_a_frozen_encoder_stays_as_it_was(digits: Digits, pretrained: bool) -> None:
+def test_a_frozen_encoder_stays_as_it_was(training_data: TrainingData, pretrained: bool) -> None:
     given = arrays_of(Encoder(3, 0.0)) if pretrained else None
     head = HeadTraining(**COMMON, hidden=8, encoder_weights=given)
-    result = head(digits, None, ignore)
-    again = replace(head, recipe=Recipe("adam", 0.01, 16, 1, 1))(digits, None, ignore)
+    result = head(training_data, None, ignore)
+    again = replace(head, recipe=Recipe("adam", 0.01, 16, 1, 1))(training_data, None, ignore)
     kept = {k: v for k, v in result.weights.items() if k.startswith("encoder.")}
     for name, values in kept.items():
         np.testing.assert_array_equal(values, again.weights[name])
@@ -112,7 +113,7 @@ def task() -> Task:
     return Task(reconstruction, Pairs(x, x), Pairs(x, x), brightness=0.5)
 
 
-def test_a_collapse_is_told_and_started_again() -> None:
+def test_failing_to_learn_is_said_and_started_again() -> None:
     said: list[Any] = []
     models = iter([Constant(), Constant(), Scaled()])
     recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2, warmup=2)
@@ -120,7 +121,7 @@ def test_a_collapse_is_told_and_started_again() -> None:
     assert result.attempt == 3
     notes = [event for event in said if isinstance(event, str)]
     assert notes[0] == "PyTorch's own layers compute Constant (it is in no nn.Sequential)"
-    assert [note[:27] for note in notes[1:]] == [f"collapsed in attempt {n} of 5" for n in (1, 2)]
+    assert [note[:28] for note in notes[1:]] == [f"degenerate in attempt {n} of 5" for n in (1, 2)]
 
 
 def test_a_training_goes_on_in_the_attempt_that_it_was_in() -> None:
@@ -162,26 +163,26 @@ def test_a_layer_without_a_live_unit_is_a_collapse_whatever_the_loss() -> None:
         result = trained(build, easy, recipe, 1, None, said.append)
     assert result.attempt == 2
     notes = [event for event in said if isinstance(event, str)]
-    assert notes[0].startswith("collapsed in attempt 1 of 5: ")
+    assert notes[0].startswith("degenerate in attempt 1 of 5: ")
 
 
 def test_what_is_said_of_dead_units() -> None:
     layers = [f"dead_{part}_{n}" for part in ("encoder", "decoder") for n in range(1, 5)]
     row = dict.fromkeys(layers, 0.4)
     model = Autoencoder(33, 0.0)
-    assert list(remarks(model, row)) == []
-    (told,) = remarks(model, row | {"dead_encoder_2": 0.5, "dead_decoder_4": 0.625})
-    assert ": 50 % of encoder_2, 62 % of decoder_4; a lower learning rate loses fewer" in told
-    told, lost = remarks(model, row | {"dead_encoder_4": 37 / 64})
-    assert "58 % of encoder_4" in told
+    assert list(dead_unit_warnings(model, row)) == []
+    (warning,) = dead_unit_warnings(model, row | {"dead_encoder_2": 0.5, "dead_decoder_4": 0.625})
+    assert ": 50 % of encoder_2, 62 % of decoder_4; a lower learning rate loses fewer" in warning
+    warning, lost = dead_unit_warnings(model, row | {"dead_encoder_4": 37 / 64})
+    assert "58 % of encoder_4" in warning
     assert lost.startswith("the bottleneck is lost: 27 live units carry 33 latents")
-    assert list(remarks(Head(33, 8), {"dead_head_1": 0.4})) == []
+    assert list(dead_unit_warnings(Head(33, 8), {"dead_head_1": 0.4})) == []
 
 
 def test_too_many_collapses_end_the_training() -> None:
     recipe = Recipe("sgd", 0.1, 16, epochs=9, patience=2, warmup=2)
     with pytest.raises(
-        CollapsedError, match=r"constant answer after 5 attempts, learning rate 0\.1"
+        DegenerateError, match=r"constant answer after 5 attempts, learning rate 0\.1"
     ):
         trained(Constant, task(), recipe, 1, None, ignore)
 
@@ -190,16 +191,16 @@ def test_too_many_collapses_end_the_training() -> None:
 def test_a_short_budget_is_no_collapse_and_told(recipe: Recipe) -> None:
     said: list[Any] = []
     assert trained(Constant, task(), recipe, 1, None, said.append).attempt == 1
-    _, told = (event for event in said if isinstance(event, str))
-    assert told.startswith("too short to tell whether it learns: validation loss 0.")
-    assert f"after epoch {recipe.epochs} with a learning rate that rises until epoch" in told
-    assert told.endswith("raise epochs or lower batch_size in params.yaml.")
+    _, warning = (event for event in said if isinstance(event, str))
+    assert warning.startswith("too short to tell whether it learns: validation loss 0.")
+    assert f"after epoch {recipe.epochs} with a learning rate that rises until epoch" in warning
+    assert warning.endswith("raise epochs or lower batch_size in params.yaml.")
 
 
 def test_there_is_no_verdict_before_the_warm_up_has_ended() -> None:
     recipe = replace(SHORT, warmup=5)  # three epochs of 32 images
     late = [{"epoch": epoch, "val_loss": 1.0} for epoch in range(1, 6)]
-    assert [collapsed(late[:n], task(), recipe) for n in range(6)] == [False] * 5 + [True]
+    assert [is_degenerate(late[:n], task(), recipe) for n in range(6)] == [False] * 5 + [True]
 
 
 def test_a_model_that_learns_once_it_is_warm_is_not_started_again() -> None:
@@ -215,9 +216,9 @@ def test_a_model_that_learns_once_it_is_warm_is_not_started_again() -> None:
     assert losses[recipe.patience] > task().constant_loss > losses[-1]
 
 
-def test_a_vae_on_few_images_has_its_warm_up(digits: Digits) -> None:
+def test_a_vae_on_few_images_has_its_warm_up(training_data: TrainingData) -> None:
     recipe = Recipe("sgd", 1e-9, 16, epochs=5, patience=2)
     said: list[Any] = []
-    result = VaeTraining(latent_dim=3, recipe=recipe, seed=1)(digits, None, said.append)
+    result = VaeTraining(latent_dim=3, recipe=recipe, seed=1)(training_data, None, said.append)
     assert (result.attempt, len(result.history)) == (1, 5)
     assert f"rises until epoch {-(-VAE_WARMUP // 3)}" in said[-1]

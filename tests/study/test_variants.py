@@ -10,20 +10,20 @@ from latent_digits.models.weights import build
 from latent_digits.project.params import load_params
 from latent_digits.study.trainings import AutoencoderTraining, HeadTraining, Training
 from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 from smoke import PROJECT
 
-DESIGN = Design(5, "adam", 1e-3, 64, 0.1)
+HYPERPARAMETERS = Hyperparameters(5, "adam", 1e-3, 64, 0.1)
 ENCODER = {"weight": np.arange(3.0)}
 
 
 def variants() -> dict[str, Training]:
     params = load_params(PROJECT / "params.yaml")
     return (
-        autoencoders(DESIGN, params.train_ae, 1)
-        | denoisers(DESIGN, params.train_denoise, params.noise.text, 1)
-        | vaes(DESIGN, params.train_vae, 1)
-        | classifiers(DESIGN, ENCODER, params.finetune, 1)
+        autoencoders(HYPERPARAMETERS, params.train_ae, 1)
+        | denoisers(HYPERPARAMETERS, params.train_denoise, params.noise.as_described, 1)
+        | vaes(HYPERPARAMETERS, params.train_vae, 1)
+        | classifiers(HYPERPARAMETERS, ENCODER, params.finetune, 1)
     )
 
 

@@ -102,13 +102,15 @@ def test_parameters_metrics_files_and_each_way_to_end(project: Path) -> None:
     assert list(project.parent.iterdir()) == [project]
 
 
-def test_a_training_shows_the_design_that_it_was_given(project: Path) -> None:
+def test_a_training_shows_the_hyperparameters_that_it_was_given(project: Path) -> None:
     pipeline = yaml.safe_load((project / "dvc.yaml").read_text())
-    pipeline["stages"]["finetune"]["deps"].append("reports/design.json")
+    pipeline["stages"]["finetune"]["deps"].append("reports/hyperparameters.json")
     (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
     outputs(project, "data/split.txt", "data/model.txt")
     (project / "reports").mkdir()
-    (project / "reports/design.json").write_text('{"latent_dim": 39, "lr": 0.0097, "split": "s"}')
+    (project / "reports/hyperparameters.json").write_text(
+        '{"latent_dim": 39, "lr": 0.0097, "split": "s"}'
+    )
     with stage_run("finetune", {"lr": 0.1}):
         pass
     with stage_run("prepare", {}):
@@ -116,8 +118,8 @@ def test_a_training_shows_the_design_that_it_was_given(project: Path) -> None:
     _, by_name = runs(sqlite_address(project / "mlflow.db"))
     assert by_name["finetune"].data.params == {
         "lr": "0.1",
-        "design.latent_dim": "39",
-        "design.lr": "0.0097",
+        "hyperparameters.latent_dim": "39",
+        "hyperparameters.lr": "0.0097",
     }
     assert by_name["prepare"].data.params == {}
 
@@ -127,8 +129,8 @@ def test_the_stage_does_not_wait_for_mlflow(project: Path, monkeypatch: pytest.M
     may_go_on, sent = threading.Event(), []
 
     class Sender:
-        def send(self, journal: Any) -> None:
-            sent.extend(entry["kind"] for entry in journal.unsent()[len(sent) :])
+        def send(self, queue: Any) -> None:
+            sent.extend(entry["kind"] for entry in queue.unsent()[len(sent) :])
 
     def connected() -> Sender:
         may_go_on.wait(30)
@@ -166,12 +168,11 @@ def test_the_models_of_a_stage_share_one_copy_of_the_package(
     with stage_run("prepare", {}) as run:
         run.model(Path("data/models/ae"))
         run.model(Path("data/models/vae"))
-        models = [entry for entry in run.journal.read() if entry["kind"] == "model"]
+        models = [entry for entry in run.queue.read() if entry["kind"] == "model"]
         assert [entry["name"] for entry in models] == ["ae", "vae"]
         assert len({entry["code"] for entry in models}) == 1
         assert (
-            len(list(run.journal.folder.glob("files/*/latent_digits/tracking/mlflow/served.py")))
-            == 1
+            len(list(run.queue.folder.glob("files/*/latent_digits/tracking/mlflow/served.py"))) == 1
         )
 
 
@@ -286,8 +287,8 @@ def test_system_metrics_by_choice(project: Path, monkeypatch: pytest.MonkeyPatch
     noted: list[str] = []
 
     class Sender:
-        def send(self, journal: Any) -> None:
-            noted.extend(f"{list(entry.get('values', ''))}" for entry in journal.read())
+        def send(self, queue: Any) -> None:
+            noted.extend(f"{list(entry.get('values', ''))}" for entry in queue.read())
 
     monkeypatch.setattr(tracking, "connected", Sender)
     with stage_run("prepare", {}):
@@ -314,7 +315,7 @@ def test_a_server_that_dies_gets_the_rest_later_in_order_and_once(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     with stage_run("prepare", {"seed": 1}) as run:
         run.metrics({"val_loss": 3.0}, step=1)
-        wait_until(lambda: run.journal.count == 3)
+        wait_until(lambda: run.queue.count == 3)
         server.kill()
         run.metrics({"val_loss": 2.0}, step=2)
         run.files(project / "data/split.txt")

@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from latent_digits.tracking.upload_queue import begin_journal, left_behind
+from latent_digits.tracking.upload_queue import begin_queue, left_behind
 from smoke import PROJECT
 
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from latent_digits.tracking.upload_queue import begin_journal
-journal = begin_journal(Path(sys.argv[1]), "dying", stage={"stage": "train"})
-journal.add("metrics", values={"val_loss": 0.5})
-journal.entries.write(b'{"kind": "half an en')
-journal.entries.flush()
+from latent_digits.tracking.upload_queue import begin_queue
+queue = begin_queue(Path(sys.argv[1]), "dying", stage={"stage": "train"})
+queue.add("metrics", values={"val_loss": 0.5})
+queue.entries.write(b'{"kind": "half an en')
+queue.entries.flush()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_entries_come_back_in_order_and_once(tmp_path: Path) -> None:
-    journal = begin_journal(tmp_path, "train", study={"state": "s"})
-    journal.add("metrics", values={"val_loss": float("inf")}, step=3)
-    assert [entry["kind"] for entry in journal.unsent()] == ["study", "metrics"]
-    assert journal.unsent()[1]["values"] == {"val_loss": float("inf")}
-    journal.ids["run"] = "abc"
-    journal.sent()
-    journal.close()
+    queue = begin_queue(tmp_path, "train", study={"state": "s"})
+    queue.add("metrics", values={"val_loss": float("inf")}, step=3)
+    assert [entry["kind"] for entry in queue.unsent()] == ["study", "metrics"]
+    assert queue.unsent()[1]["values"] == {"val_loss": float("inf")}
+    queue.ids["run"] = "abc"
+    queue.sent()
+    queue.close()
     (again,) = left_behind(tmp_path)
     assert [entry["kind"] for entry in again.unsent()] == ["metrics"]
     assert again.ids == {"run": "abc"}
@@ -41,29 +41,29 @@ def test_files_are_kept_as_they_were(tmp_path: Path) -> None:
     file.write_text("as it was")
     folder.mkdir()
     (folder / "one.png").write_bytes(b"png")
-    journal = begin_journal(tmp_path / "journals", "train")
-    names = [journal.keep(file), journal.keep(folder)]
+    queue = begin_queue(tmp_path / "queues", "train")
+    names = [queue.attach(file), queue.attach(folder)]
     file.write_text("as it is")
-    assert journal.kept(names[0]).read_text() == "as it was"
-    assert (journal.kept(names[1]) / "one.png").read_bytes() == b"png"
-    journal.remove()
-    assert not list((tmp_path / "journals").iterdir())
+    assert queue.attachment(names[0]).read_text() == "as it was"
+    assert (queue.attachment(names[1]) / "one.png").read_bytes() == b"png"
+    queue.remove()
+    assert not list((tmp_path / "queues").iterdir())
 
 
 def test_a_copy_stays_as_it_is_when_the_same_name_is_kept_again(tmp_path: Path) -> None:
     """The writer's thread may be sending the first then."""
     file, folder = tmp_path / "a.txt", tmp_path / "code"
     folder.mkdir()
-    journal = begin_journal(tmp_path / "journals", "train")
+    queue = begin_queue(tmp_path / "queues", "train")
     kept = []
     for text in ("first", "second"):
         file.write_text(text)
         (folder / "code.py").write_text(text)
-        kept.append([journal.kept(journal.keep(path)) for path in (file, folder)])
+        kept.append([queue.attachment(queue.attach(path)) for path in (file, folder)])
     texts = [(one.read_text(), (many / "code.py").read_text()) for one, many in kept]
     assert texts == [("first", "first"), ("second", "second")]
     assert {(one.name, many.name) for one, many in kept} == {("a.txt", "code")}
-    journal.close()
+    queue.close()
 
 
 def test_nobody_finds_a_part_of_what_is_being_removed(
@@ -73,19 +73,19 @@ def test_nobody_finds_a_part_of_what_is_being_removed(
         (folder / "cursor.json").unlink()
         raise KeyboardInterrupt
 
-    journal = begin_journal(tmp_path, "train", study={"state": "s"})
-    journal.sent()
+    queue = begin_queue(tmp_path, "train", study={"state": "s"})
+    queue.sent()
     monkeypatch.setattr("shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
-        journal.remove()
-    journal.close()
+        queue.remove()
+    queue.close()
     assert not list(left_behind(tmp_path))
 
 
-def test_a_live_process_keeps_its_journal(tmp_path: Path) -> None:
-    journal = begin_journal(tmp_path, "train")
+def test_a_live_process_keeps_its_queue(tmp_path: Path) -> None:
+    queue = begin_queue(tmp_path, "train")
     assert not list(left_behind(tmp_path))
-    journal.close()
+    queue.close()
     (found,) = left_behind(tmp_path)
     found.close()
 
@@ -94,18 +94,18 @@ def test_a_killed_process_leaves_its_whole_entries(tmp_path: Path) -> None:
     path = {"PYTHONPATH": str(PROJECT / "src")}
     done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], env=path, check=False)
     assert done.returncode == -signal.SIGKILL
-    (journal,) = left_behind(tmp_path)
-    assert [entry["kind"] for entry in journal.read()] == ["stage", "metrics"]
-    journal.add("end", status="KILLED")
-    assert [entry["kind"] for entry in journal.read()] == ["stage", "metrics", "end"]
-    journal.close()
+    (queue,) = left_behind(tmp_path)
+    assert [entry["kind"] for entry in queue.read()] == ["stage", "metrics"]
+    queue.add("end", status="KILLED")
+    assert [entry["kind"] for entry in queue.read()] == ["stage", "metrics", "end"]
+    queue.close()
 
 
 def test_the_oldest_comes_first(tmp_path: Path) -> None:
     for name in ("tune", "train_ae", "plot"):
-        begin_journal(tmp_path, name, stage={"stage": name}).close()
+        begin_queue(tmp_path, name, stage={"stage": name}).close()
     order = []
-    for journal in left_behind(tmp_path):
-        order.append(journal.first("stage")["stage"])
-        journal.close()
+    for queue in left_behind(tmp_path):
+        order.append(queue.first("stage")["stage"])
+        queue.close()
     assert order == ["tune", "train_ae", "plot"]

@@ -17,7 +17,7 @@ from latent_digits.models.networks import (
     VariationalAutoencoder,
 )
 from latent_digits.training import ranks
-from latent_digits.training.dead_units import Units, dead_shares, live_neurons, severed
+from latent_digits.training.dead_units import Units, dead_shares, has_dead_layer, live_neurons
 from latent_digits.training.ranks import Ranks
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -121,9 +121,9 @@ def test_a_unit_lives_if_it_answers_in_any_process(monkeypatch: pytest.MonkeyPat
 def test_what_a_history_says() -> None:
     row = {"epoch": 1.0, "val_loss": 0.1, "dead_encoder_4": 0.5, "dead_decoder_1": 0.25}
     assert dead_shares(row) == {"encoder_4": 0.5, "decoder_1": 0.25}
-    assert not severed(row)
-    assert severed(row | {"dead_decoder_2": 1.0})
-    assert not severed(row | {"dead_log_var_1": 1.0})
+    assert not has_dead_layer(row)
+    assert has_dead_layer(row | {"dead_decoder_2": 1.0})
+    assert not has_dead_layer(row | {"dead_log_var_1": 1.0})
     every = {f"dead_{part}_{n}": 0.0 for part in ("encoder", "decoder") for n in range(1, 5)}
     assert live_neurons(Autoencoder(33, 0.0), every | row) == 32
     assert live_neurons(Autoencoder(33, 0.0), every | {"dead_encoder_1": 1.0}) == 64

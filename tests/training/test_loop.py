@@ -15,7 +15,15 @@ from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.loop import DivergedError, Pairs, Recipe, Row, best_row, fit, over
+from latent_digits.training.loop import (
+    DivergedError,
+    EpochMetrics,
+    Pairs,
+    Recipe,
+    best_row,
+    fit,
+    over,
+)
 
 
 def pairs(count: int, seed: int) -> Pairs:
@@ -178,7 +186,7 @@ CHANGED = {  # and what the engine still runs, by explanation
 def test_a_changed_network_is_trained_as_pytorch_would_and_goes_on_to_the_same_bits(
     name: str,
 ) -> None:
-    def trained(**options) -> tuple[nn.Module, list[Row]]:
+    def trained(**options) -> tuple[nn.Module, list[EpochMetrics]]:
         model = initialised(1, partial(changed, name), 0.5)
         recipe = Recipe("adam", 1e-3, 16, 4, 9, warmup=4)
         return model, fit(model, reconstruction, pairs(64, 0), pairs(32, 1), recipe, 1, **options)

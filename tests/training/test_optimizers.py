@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from latent_digits.training.optimizers import (
+    ETA,
     OPTIMIZERS,
     WARMUP,
-    WINDOW,
-    Average,
-    Descent,
     FlatParameters,
+    Optimization,
+    PolynomialDecayAverage,
     warmth,
 )
 
@@ -72,11 +72,11 @@ def test_a_step_leaves_gradients_zero(name: str) -> None:
 
 def test_the_average_spans_the_last_part_of_the_steps() -> None:
     flat = FlatParameters(network())
-    average = Average({"values": flat.values})
+    average = PolynomialDecayAverage({"values": flat.values})
     for step in range(1, 1001):
         flat.values.fill_(float(step))
         average.update(*average.numbers(step))
-    center = 1000 * WINDOW / (WINDOW + 1)
+    center = 1000 * (ETA + 1) / (ETA + 2)
     torch.testing.assert_close(
         average.values["values"], torch.full_like(flat.values, center), rtol=0.01, atol=0
     )
@@ -84,7 +84,7 @@ def test_the_average_spans_the_last_part_of_the_steps() -> None:
 
 def test_the_average_of_one_step_is_that_step() -> None:
     flat = FlatParameters(network())
-    average = Average({"values": flat.values})
+    average = PolynomialDecayAverage({"values": flat.values})
     flat.values.fill_(3.0)
     average.update(*average.numbers(1))
     assert torch.equal(average.values["values"], flat.values)
@@ -92,28 +92,28 @@ def test_the_average_of_one_step_is_that_step() -> None:
 
 def test_buffers_are_averaged_and_whole_numbers_taken_over() -> None:
     norm = nn.BatchNorm1d(2)
-    descent = Descent(norm, "sgd", lr=0.1)
+    optimization = Optimization(norm, "sgd", lr=0.1)
     means = []
     for step in range(1, 6):
         norm(torch.randn(8, 2) + step)
         means.append(norm.running_mean.clone())
-        descent.update(descent.next())
+        optimization.update(optimization.next())
     expected = means[0]
     for step, mean in enumerate(means, start=1):
-        expected = expected.lerp(mean, WINDOW / (WINDOW - 1 + step))
-    found = descent.average.values
+        expected = expected.lerp(mean, ETA / (ETA - 1 + step))
+    found = optimization.average.values
     torch.testing.assert_close(found["running_mean"], expected)
     assert found["num_batches_tracked"].item() == 5
-    assert [len(buffer) for buffer in descent.buffers()] == [2, 2, 2, 2]  # own and averaged
+    assert [len(buffer) for buffer in optimization.buffers()] == [2, 2, 2, 2]  # own and averaged
     own = norm.running_mean.clone()
-    with descent.average.in_place():
+    with optimization.average.in_place():
         assert torch.equal(norm.running_mean, found["running_mean"])
     assert torch.equal(norm.running_mean, own)
 
 
 def test_the_average_is_in_place_for_a_block_only() -> None:
     flat = FlatParameters(network())
-    average = Average({"values": flat.values})
+    average = PolynomialDecayAverage({"values": flat.values})
     own = flat.values.clone()
     average.values["values"].fill_(7.0)
     with average.in_place():
@@ -128,15 +128,15 @@ def test_the_warm_up_is_linear_and_ends() -> None:
     assert [warmth(step, 200) for step in (1, 100, 200, 2000)] == [1 / 200, 0.5, 1.0, 1.0]
 
 
-def test_a_descent_counts_its_steps_warms_up_and_averages() -> None:
+def test_an_optimization_counts_its_steps_warms_up_and_averages() -> None:
     model = network()
-    descent = Descent(model, "sgd", lr=0.5)
-    start = descent.flat.values.clone()
-    descent.flat.gradients.fill_(1.0)
-    descent.update(descent.next())
+    optimization = Optimization(model, "sgd", lr=0.5)
+    start = optimization.flat.values.clone()
+    optimization.flat.gradients.fill_(1.0)
+    optimization.update(optimization.next())
     first = start - 0.5 / WARMUP
-    torch.testing.assert_close(descent.flat.values, first)
-    torch.testing.assert_close(descent.average.values["values"], first)
-    assert descent.next() == [0.5 * 2 / WARMUP, WINDOW / (WINDOW + 1)]
-    assert descent.steps == 2
-    assert Descent(network(), "sgd", lr=0.5, warmup=1000).next()[0] == 0.5 / 1000
+    torch.testing.assert_close(optimization.flat.values, first)
+    torch.testing.assert_close(optimization.average.values["values"], first)
+    assert optimization.next() == [0.5 * 2 / WARMUP, (ETA + 1) / (ETA + 2)]
+    assert optimization.steps == 2
+    assert Optimization(network(), "sgd", lr=0.5, warmup=1000).next()[0] == 0.5 / 1000

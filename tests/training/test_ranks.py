@@ -14,7 +14,7 @@ from torch import nn
 
 from latent_digits import engine
 from latent_digits.console import UserError
-from latent_digits.data.resume_cache import Store
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.engine.draws import Share, draw_levels, sliced
 from latent_digits.engine.functional import normal_sample
 from latent_digits.project.params import FabricParams
@@ -29,9 +29,9 @@ from latent_digits.study.trainings import (
     VaeTraining,
 )
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits
-from latent_digits.training.loop import Recipe, Row
+from latent_digits.training.loop import EpochMetrics, Recipe
 from latent_digits.training.ranks import DEFAULT, Ranks, Spread, run_rank
+from latent_digits.training.training_data import TrainingData
 from latent_digits.training.workers import CallError, Workers, workers
 from remote import DyingRank, failing_rank, listening
 from servers import Scheduler
@@ -51,25 +51,25 @@ TRAININGS: dict[str, Training] = {
 }
 
 
-def digits() -> Digits:
+def training_data() -> TrainingData:
     """129 images to learn from: the last batch has one, which not all processes can share."""
     images = np.random.default_rng(0).integers(0, 256, (629, 28, 28), dtype=np.uint8)
     labels = np.arange(629) % 10
-    return Digits(images[:129], labels[:129], images[129:], labels[129:])
+    return TrainingData(images[:129], labels[:129], images[129:], labels[129:])
 
 
 @pytest.fixture(scope="module")
-def crew() -> Iterator[tuple[Workers, Any]]:
+def pool() -> Iterator[tuple[Workers, Any]]:
     """Three workers, and the data on each."""
-    with workers(3) as crew:
-        yield crew, crew.share(digits())
+    with workers(3) as pool:
+        yield pool, pool.share(training_data())
 
 
 def ignore(name: str, event: Any) -> None:
     pass
 
 
-def close(found: list[Row], expected: list[Row], tolerance: float) -> None:
+def close(found: list[EpochMetrics], expected: list[EpochMetrics], tolerance: float) -> None:
     for row, other in zip(found, expected, strict=True):
         assert row.keys() == other.keys()
         for name, value in row.items():
@@ -79,9 +79,9 @@ def close(found: list[Row], expected: list[Row], tolerance: float) -> None:
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_two_and_three_processes_give_the_loss_curve_of_one(
-    crew: tuple[Workers, Any], name: str
+    pool: tuple[Workers, Any], name: str
 ) -> None:
-    here, shared = crew
+    here, shared = pool
     call = (TRAININGS[name], shared, None)
     expected = dict(here.run({name: call}, ignore))[name]
     heard: list[Any] = []
@@ -97,8 +97,8 @@ def test_two_and_three_processes_give_the_loss_curve_of_one(
         np.testing.assert_allclose(weights, expected.weights[key], atol=1e-4)
 
 
-def test_a_lower_precision_gives_about_the_same_curve(crew: tuple[Workers, Any]) -> None:
-    here, shared = crew
+def test_a_lower_precision_gives_about_the_same_curve(pool: tuple[Workers, Any]) -> None:
+    here, shared = pool
     for name in ("denoiser", "vae"):
         call = (TRAININGS[name], shared, None)
         expected = dict(here.run({name: call}, ignore))[name].history
@@ -117,7 +117,7 @@ def test_a_rank_that_is_killed_is_replaced_and_the_result_is_the_same(
     assert "lost one of 2 processes" in capsys.readouterr().err
     _, second = map(int, (project / "marker").read_text().split())
     assert second in (1, 2)  # rank 0 may have reported its second epoch when rank 1 was killed
-    shutil.rmtree(".state")
+    shutil.rmtree(".resume")
     expected = run(training)
     assert found.history == expected.history
     for key, weights in expected.weights.items():
@@ -132,19 +132,21 @@ def run(training: Training) -> Trained:
     two = FabricParams(
         accelerator="cpu", devices=2, num_nodes=1, strategy="ddp", precision="32-true"
     )
-    store = Store("train_ae", digits())
-    return run_trainings(store, digits(), {"ae": training}, two, lambda values, step: None)["ae"]
+    cache = ResumeCache("train_ae", training_data())
+    return run_trainings(cache, training_data(), {"ae": training}, two, lambda values, step: None)[
+        "ae"
+    ]
 
 
-def test_the_exception_of_one_rank_is_what_is_raised(crew: tuple[Workers, Any]) -> None:
-    here, shared = crew
+def test_the_exception_of_one_rank_is_what_is_raised(pool: tuple[Workers, Any]) -> None:
+    here, shared = pool
     with pytest.raises(CallError) as error:
         here.run_spread("a", TWO, (failing_rank, shared), ignore)
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
-def test_ranks_listen_on_loopback_only(crew: tuple[Workers, Any]) -> None:
-    here, _ = crew
+def test_ranks_listen_on_loopback_only(pool: tuple[Workers, Any]) -> None:
+    here, _ = pool
     assert here.run_spread("a", TWO, (listening,), ignore) == {"127.0.0.1"}
     alone = replace(DEFAULT, strategy="ddp")
     found = dict(here.run({"a": (run_rank, alone, 0, None, "", listening)}, ignore))
@@ -156,7 +158,7 @@ def test_a_scheduler_that_is_lost_is_a_sentence() -> None:
         for _ in range(2):
             dask.start_worker()
         with config.set({"scheduler-address": dask.address}), workers(1) as here:
-            call = (AUTOENCODER, here.share(digits()), None)
+            call = (AUTOENCODER, here.share(training_data()), None)
             with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
                 here.run_spread("a", TWO, call, lambda name, event: dask.kill())
 
@@ -167,16 +169,16 @@ def test_the_workers_of_two_hosts() -> None:
         for host in ("127.0.0.1", "127.0.0.2"):
             dask.start_worker(host)
         with config.set({"scheduler-address": dask.address}), workers(1) as here:
-            call = (AUTOENCODER, here.share(digits()), None)
+            call = (AUTOENCODER, here.share(training_data()), None)
             found = here.run_spread("ae", spread, call, ignore)
             expected = dict(here.run({"ae": call}, ignore))["ae"]
     close(found.history, expected.history, 1e-5)
 
 
 def test_what_cannot_be_spread_is_a_sentence(
-    crew: tuple[Workers, Any], monkeypatch: pytest.MonkeyPatch
+    pool: tuple[Workers, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, shared = crew
+    here, shared = pool
     call = (AUTOENCODER, shared, None)
     with pytest.raises(UserError, match="num_nodes is 2, but this machine's workers are on one"):
         here.run_spread("a", replace(TWO, num_nodes=2), call, ignore)

@@ -21,26 +21,26 @@ from servers import Scheduler, free_port
 
 def test_results_reports_and_exceptions() -> None:
     heard: list[tuple[str, Any]] = []
-    with workers(2) as crew:
-        shared = crew.share([1, 2, 3])
+    with workers(2) as pool:
+        shared = pool.share([1, 2, 3])
         calls = {"a": (double, shared), "b": (double, "x")}
-        results = dict(crew.run(calls, lambda name, event: heard.append((name, event))))
+        results = dict(pool.run(calls, lambda name, event: heard.append((name, event))))
         assert results == {"a": [1, 2, 3, 1, 2, 3], "b": "xx"}
         assert sorted(heard) == [("a", "doubling"), ("b", "doubling")]
         with pytest.raises(CallError, match="c failed in its worker") as error:
-            list(crew.run({"c": (fail,)}, lambda name, event: None))
+            list(pool.run({"c": (fail,)}, lambda name, event: None))
         cause = error.value.__cause__
         assert isinstance(cause, ZeroDivisionError)
         assert "in the worker that ran c" in cause.__notes__[0]
-        again = dict(crew.run({"d": (double, 2)}, lambda name, event: None))
+        again = dict(pool.run({"d": (double, 2)}, lambda name, event: None))
         assert again == {"d": 4}
 
 
 def test_the_work_of_a_worker_that_dies_is_done_again(tmp_path: Path) -> None:
-    with workers(1) as crew:  # its data die with it
-        shared = crew.share([1, 2, 3])
+    with workers(1) as pool:  # its data die with it
+        shared = pool.share([1, 2, 3])
         calls = {"a": (dying, tmp_path / "marker", shared), "b": (sums, shared)}
-        assert dict(crew.run(calls, ignore)) == {"a": [1, 2, 3], "b": 6}
+        assert dict(pool.run(calls, ignore)) == {"a": [1, 2, 3], "b": 6}
 
 
 @pytest.mark.parametrize("kills", [1, 100])
@@ -51,8 +51,8 @@ def test_a_worker_killed_while_it_starts_is_started_again(
     killer = threading.Thread(target=kill_workers, args=(kills, ended))
     killer.start()
     try:
-        with workers(1) as crew:
-            assert dict(crew.run({"a": (double, 1)}, ignore)) == {"a": 2}
+        with workers(1) as pool:
+            assert dict(pool.run({"a": (double, 1)}, ignore)) == {"a": 2}
             assert kills == 1
     except UserError as error:
         assert str(error).startswith("no 1 workers could be started: one ended in each of 3 att")
@@ -82,8 +82,8 @@ def test_workers_start_where_the_path_of_temporary_files_is_long(tmp_path: Path)
     script.write_text(
         "from latent_digits.training.workers import workers\n"
         "if __name__ == '__main__':\n"
-        "    with workers(1) as crew:\n"
-        "        print(len(crew.addresses()))\n"
+        "    with workers(1) as pool:\n"
+        "        print(len(pool.addresses()))\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)}
     done = subprocess.run(
@@ -94,29 +94,29 @@ def test_workers_start_where_the_path_of_temporary_files_is_long(tmp_path: Path)
 
 def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SETTINGS, "distributed.scheduler.allowed-failures", 1)
-    with workers(1) as crew, pytest.raises(UserError, match="a was given up: 2 workers died"):
-        list(crew.run({"a": (deadly,)}, ignore))
+    with workers(1) as pool, pytest.raises(UserError, match="a was given up: 2 workers died"):
+        list(pool.run({"a": (deadly,)}, ignore))
 
 
 def test_the_workers_of_a_scheduler_elsewhere() -> None:
     """With the ordinary commands: one worker from the start, another later."""
     with Scheduler() as dask:
         dask.start_worker()
-        with config.set({"scheduler-address": dask.address}), workers(7) as crew:
-            shared = crew.share([1, 2, 3])
-            assert dict(crew.run({"a": (sums, shared)}, ignore)) == {"a": 6}
+        with config.set({"scheduler-address": dask.address}), workers(7) as pool:
+            shared = pool.share([1, 2, 3])
+            assert dict(pool.run({"a": (sums, shared)}, ignore)) == {"a": 6}
             dask.start_worker()
-            crew.client.wait_for_workers(2, timeout=60)
+            pool.client.wait_for_workers(2, timeout=60)
             calls = {str(n): (where, shared) for n in range(4)}
-            found = dict(crew.run(calls, ignore))
+            found = dict(pool.run(calls, ignore))
             assert len(set(found.values())) == 2  # both worked
 
 
 def test_workers_do_not_outlive_a_stage_that_is_killed() -> None:
     script = (
         "from latent_digits.training.workers import workers\n"
-        "with workers(2) as crew:\n"
-        "    print(*crew.client.run(os.getpid).values(), flush=True)\n"
+        "with workers(2) as pool:\n"
+        "    print(*pool.client.run(os.getpid).values(), flush=True)\n"
         "    time.sleep(60)\n"
     )
     command = [sys.executable, "-c", f"import os, time\n{script}"]
@@ -140,20 +140,20 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_worker_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with workers(1) as crew:
+    with workers(1) as pool:
         monkeypatch.setattr("latent_digits.training.workers.software", lambda modules: "Python 2")
         with pytest.raises(
             UserError, match=r"worker tcp://.* has Python 3.*, this process Python 2"
         ):
-            list(crew.run({"a": (double, 1)}, ignore))
+            list(pool.run({"a": (double, 1)}, ignore))
 
 
 def test_a_worker_without_the_project_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with workers(1) as crew:
+    with workers(1) as pool:
         monkeypatch.setattr("latent_digits.training.workers.same", Nowhere())
-        crew.share(1)
+        pool.share(1)
         with pytest.raises(UserError, match="scheduler and workers need this commit"):
-            list(crew.run({"a": (double, 1)}, ignore))
+            list(pool.run({"a": (double, 1)}, ignore))
 
 
 class Nowhere:

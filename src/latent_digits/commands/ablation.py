@@ -1,9 +1,9 @@
 """What initial weights, warm-up and averaging are worth, over seeds, on the validation set.
 
-`make ablation` trains an autoencoder of the report's design from SEEDS seeds in each of CELLS, and
-the head on as many untrained encoders. `reports/ablation.json` grows by each training that ends, so
-that a killed run goes on; of other code, data or parameters it begins anew. The file is in git, and
-no stage's output: `plot` reads it.
+`make ablation` trains an autoencoder with the original report's hyperparameters from SEEDS seeds in
+each of CELLS, and the head on as many untrained encoders. `reports/ablation.json` grows by each
+training that ends, so that a killed run goes on; of other code, data or parameters it begins anew.
+The file is in git, and no stage's output: `plot` reads it.
 """
 
 import math
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from latent_digits.console import Board, run_stage, say
+from latent_digits.console import ProgressDisplay, run_stage, say
 from latent_digits.data.dataset import load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
@@ -30,9 +30,14 @@ from latent_digits.study.trainings import HeadTraining, Report
 from latent_digits.study.variants import own_recipe, tuned_recipe
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares
-from latent_digits.training.digits import Digits, brightness, digits_of, images_of
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import Pairs, Recipe, best_row, best_so_far, fit
+from latent_digits.training.training_data import (
+    TrainingData,
+    brightness,
+    images_of,
+    training_data_of,
+)
 from latent_digits.training.workers import side_by_side, workers
 
 FILE = Path("reports/ablation.json")
@@ -43,7 +48,7 @@ INITIAL = {  # weights, by name
     "He's": lambda seed, build, brightness: hes(seeded(seed, build)),
     "this study's": initialised,
 }
-Training = Callable[[Digits, Report], Row]
+Training = Callable[[TrainingData, Report], Row]
 CELLS = [{"initial": initial, "warmup": warmup} for initial in INITIAL for warmup in (200, 500)]
 
 
@@ -51,8 +56,8 @@ def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
-    design = Design(**params.tune.report_design.model_dump())
-    trainings = all_trainings(design, params)
+    hparams = Hyperparameters(**params.tune.report_hyperparameters.model_dump())
+    trainings = all_trainings(hparams, params)
     read = params.model_dump(include={"seed", "tune", "finetune"})
     inputs = Path(__file__).read_text(encoding="utf-8"), code_of("finetune"), train.digest, read
     commit, dirty = read_study(Path.cwd()).commit
@@ -60,7 +65,7 @@ def main() -> None:
     found = {
         "commit": commit[:7] + (" with changes" if dirty else ""),
         "inputs": fingerprint(*inputs),
-        "design": asdict(design),
+        "hyperparameters": asdict(hparams),
         "epochs": EPOCHS,
         "rows": {},
     }
@@ -68,29 +73,32 @@ def main() -> None:
         found = before
     missing = {name: one for name, one in trainings.items() if name not in found["rows"]}
     done = len(found["rows"])
-    with workers(side_by_side(len(missing))) as crew, Board("ablation", "training") as board:
-        shared = crew.share(digits_of(train, val))
-        board.begin("seeds", len(trainings), done)
+    with (
+        workers(side_by_side(len(missing))) as pool,
+        ProgressDisplay("ablation", "training") as progress,
+    ):
+        shared = pool.share(training_data_of(train, val))
+        progress.begin("seeds", len(trainings), done)
         calls = {name: (one, shared) for name, one in missing.items()}
-        for name, row in crew.run(calls, lambda name, event: None):
+        for name, row in pool.run(calls, lambda name, event: None):
             rows = found["rows"] | {name: row}
             found["rows"] = {name: rows[name] for name in trainings if name in rows}
             write_json(FILE, found)
-            board.advance("seeds", len(rows), len(trainings), name)
+            progress.advance("seeds", len(rows), len(trainings), name)
     say(f"ablation: {len(trainings)} trainings, {done} of them from before; see {FILE}.")
 
 
-def all_trainings(design: Design, params: Params) -> dict[str, Training]:
+def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Training]:
     """What gives each row of the file, by the rows' names."""
-    recipe = tuned_recipe(design, Budget(epochs=EPOCHS, patience=EPOCHS))
+    recipe = tuned_recipe(hparams, Budget(epochs=EPOCHS, patience=EPOCHS))
     trainings: dict[str, Training] = {}
     for n in range(1, SEEDS + 1):
         seed = seed_for(params.seed, "ablation", n)
         for cell in CELLS:
             name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
-            trainings[name] = InCell(design, recipe, seed, cell)
+            trainings[name] = InCell(hparams, recipe, seed, cell)
         head = HeadTraining(
-            latent_dim=design.latent_dim,
+            latent_dim=hparams.latent_dim,
             hidden=params.finetune.hidden,
             encoder_weights=None,
             recipe=own_recipe(params.finetune.head),
@@ -104,15 +112,15 @@ def all_trainings(design: Design, params: Params) -> dict[str, Training]:
 class InCell:
     """The autoencoder in a cell: the best validation MSE up to each epoch, and who is dead."""
 
-    design: Design
+    hparams: Hyperparameters
     recipe: Recipe
     seed: int
     cell: Row
 
-    def __call__(self, digits: Digits, report: Report) -> Row:
-        train, val = images_of(digits)
-        build = partial(Autoencoder, self.design.latent_dim, self.design.dropout)
-        model = INITIAL[self.cell["initial"]](self.seed, build, brightness(digits))
+    def __call__(self, data: TrainingData, report: Report) -> Row:
+        train, val = images_of(data)
+        build = partial(Autoencoder, self.hparams.latent_dim, self.hparams.dropout)
+        model = INITIAL[self.cell["initial"]](self.seed, build, brightness(data))
         without: list[float] = []
 
         def measure_without_average(checkpoint: Checkpoint) -> None:
@@ -142,8 +150,8 @@ class OnUntrainedEncoder:
 
     head: HeadTraining
 
-    def __call__(self, digits: Digits, report: Report) -> Row:
-        trained = self.head(digits, None, report)
+    def __call__(self, data: TrainingData, report: Report) -> Row:
+        trained = self.head(data, None, report)
         return {"val_accuracy": best_row(trained.history)["val_accuracy"]}
 
 

@@ -17,8 +17,8 @@ def main() -> None:
     found = base.sha
     try:
         ends = f"{base.sha}...{head.sha}"
-        asked = f"/repos/{event.repository.full_name}/compare/{ends}"
-        found = github().get(asked, per_page=1)["merge_base_commit"]["sha"]
+        path = f"/repos/{event.repository.full_name}/compare/{ends}"
+        found = github().get(path, per_page=1)["merge_base_commit"]["sha"]
     except UserError as error:
         say(f"{error} Until then it is compared with the branch {base.ref} as it is now.")
     print(f"base: {found}")

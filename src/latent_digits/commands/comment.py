@@ -2,7 +2,7 @@
 
 It runs in a workflow of its own, which may write, after the one that ran the pull request's code,
 which may not. What that left is taken as a stranger's: checked, and rendered here. What cannot be
-told for a reason that nobody has to mend is a notice, and the job is green.
+told for a reason that nobody has to fix is a notice, and the job is green.
 """
 
 import re
@@ -14,7 +14,7 @@ from latent_digits.console import UserError, run_stage
 from latent_digits.github.api import GitHub, RefusedError, github
 from latent_digits.github.artifact import find_artifact, read_artifact
 from latent_digits.github.cutting import cut
-from latent_digits.github.events import Repository, Run, RunEvent, read_event
+from latent_digits.github.events import Repository, RunEvent, WorkflowRun, read_event
 from latent_digits.github.figures import figures
 
 MARKER = "<!-- latent-digits: the comparison -->"
@@ -24,19 +24,19 @@ FORBIDDEN = (403, 404, 410)  # may not, cannot see, switched off
 
 
 class NoCommentError(Exception):
-    """Why there is none, where nothing is to be mended."""
+    """Why there is none, where nothing is to be fixed."""
 
 
 def main() -> None:
     event, api = read_event(RunEvent), github()
     try:
-        told = comment(api, event.repository, event.workflow_run)
+        outcome = comment(api, event.repository, event.workflow_run)
     except NoCommentError as reason:
-        told = f"No comment: {reason}"
-    print("::notice title=Comparison::" + told.replace("%", "%25"))  # as the runner reads it
+        outcome = f"No comment: {reason}"
+    print("::notice title=Comparison::" + outcome.replace("%", "%25"))  # as the runner reads it
 
 
-def comment(api: GitHub, repository: Repository, run: Run) -> str:
+def comment(api: GitHub, repository: Repository, run: WorkflowRun) -> str:
     """Write the comment of the pull request that `run` was of; returns what was done."""
     if run.event != "pull_request":
         raise NoCommentError(f"the run was for {run.event}, not for a pull request.")
@@ -51,7 +51,7 @@ def comment(api: GitHub, repository: Repository, run: Run) -> str:
     return write(api, repository.full_name, number, body(api, repository, run, comparison), run)
 
 
-def require_commit(comparison: Comparison, run: Run) -> None:
+def require_commit(comparison: Comparison, run: WorkflowRun) -> None:
     if comparison.head.commit != run.head_sha:
         raise UserError(
             f"compare.json is not of the commit {run.head_sha[:7]} that its run was of; it is not "
@@ -59,7 +59,7 @@ def require_commit(comparison: Comparison, run: Run) -> None:
         )
 
 
-def pull_request(api: GitHub, repository: str, run: Run) -> int:
+def pull_request(api: GitHub, repository: str, run: WorkflowRun) -> int:
     """The number of the open pull request of that repository, branch and commit.
 
     An event names none when it comes from a fork. Commits alone do not tell: two pull requests may
@@ -92,13 +92,13 @@ def pull_request(api: GitHub, repository: str, run: Run) -> int:
     return current[0]
 
 
-def comes_from(head: dict[str, Any], run: Run) -> bool:
+def comes_from(head: dict[str, Any], run: WorkflowRun) -> bool:
     repository = (head["repo"] or {}).get("full_name")  # null where it is deleted
     wanted = run.head_repository.full_name if run.head_repository else None
     return repository == wanted and head["ref"] == run.head_branch
 
 
-def body(api: GitHub, repository: Repository, run: Run, comparison: Comparison) -> str:
+def body(api: GitHub, repository: Repository, run: WorkflowRun, comparison: Comparison) -> str:
     """The whole comment, at most MOST characters: the table is cut, the rest is short."""
     base = comparison.base.commit if re.fullmatch("[0-9a-f]{40}", comparison.base.commit) else ""
     after = (
@@ -111,7 +111,7 @@ def body(api: GitHub, repository: Repository, run: Run, comparison: Comparison) 
     return cut(f"{MARKER}\n{render(comparison)}", MOST - len(rest), where) + rest
 
 
-def write(api: GitHub, repository: str, number: int, text: str, run: Run) -> str:
+def write(api: GitHub, repository: str, number: int, text: str, run: WorkflowRun) -> str:
     """Write over our comment, or write the first; returns which."""
     try:
         ours = find_comment(api, repository, number)

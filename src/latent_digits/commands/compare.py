@@ -41,7 +41,7 @@ SWITCH = {"": False, "0": False, "1": True}
 
 
 def main() -> None:
-    arguments = asked()
+    arguments = parsed_arguments()
     try:
         comparison = compare(arguments)
     except NoBaseError as error:
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         sys.exit(MISUSE)
 
 
-def asked() -> argparse.Namespace:
+def parsed_arguments() -> argparse.Namespace:
     parser = Parser(prog="compare", description="This tree against a revision.")
     parser.add_argument("base", nargs="?", default="", help="a commit, branch or tag")
     parser.add_argument("--gate", action="store_true", help="end with the gate's code")
@@ -141,7 +141,7 @@ def print_summary(one: Comparison) -> None:
     if not screen.is_terminal:
         screen.width = 160  # of a file or a log nobody knows how wide it is looked at
     screen.print(one.sentence, style="bold", soft_wrap=True)
-    screen.print(f"base  {told(one.base)}\nthis  {told(one.head)}", soft_wrap=True)
+    screen.print(f"base  {side_line(one.base)}\nthis  {side_line(one.head)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, right in (("metric", 0), ("base", 1), ("this", 1), ("change (95 %)", 1)):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
@@ -162,14 +162,14 @@ def print_summary(one: Comparison) -> None:
     screen.print(table)
     for stale in one.stale:
         screen.print(f"{stale.stage}: {'; '.join(stale.causes)}", soft_wrap=True)
-    for remark in [*one.remarks, ENDS[one.gate.exit], *one.gate.reasons]:
-        screen.print(remark, soft_wrap=True)
+    for note in [*one.notes, ENDS[one.gate.exit], *one.gate.reasons]:
+        screen.print(note, soft_wrap=True)
     screen.print(
         f"{PAGES}/compare.html has the curves, images and reasons.", markup=False, soft_wrap=True
     )
 
 
-def told(side: Side) -> str:
+def side_line(side: Side) -> str:
     known = f" {side.commit[:7]} {side.subject}" if side.commit else ""
     changes = ", with changes" if side.changes else ""
     return f"{side.revision}{known}{changes}; {plural(side.seeds, 'seed')}"

@@ -15,10 +15,10 @@ What was made from what. For each stage's run behind a THING, at most eight line
 
   stage    the stage of dvc.yaml that ran
   run      the id of its run in MLflow, how it ended and when it began
-  study    the run of the state of the study (code, parameters and data) that it ran in
+  study    the parent run (a version of code, parameters and data) that it ran in
   commit   of the code, and whether there were changes that no commit has
   data     the parts of MNIST that it read
-  params   what params.yaml and the search told it, as many as fit the line
+  params   from params.yaml and the search, as many as fit the line
   models   that it trained, as registered in MLflow; the best is the champion
   files    how many it read and wrote
 

@@ -1,9 +1,10 @@
 """The study's models again under other seeds: `make replicas N=5`.
 
-The design, the data and the test's noise stay; initial weights, batches, dropout and training noise
-are drawn anew from the seeds 1, 2, … without the study's own. All of them are one pool of work, so
-every worker is busy, and a killed run goes on. `reports/replicas.json` grows by each seed; of
-another recipe it begins anew. It is in git, and no stage's output: `make compare` reads it.
+The hyperparameters, the data and the test's noise stay; initial weights, batches, dropout and
+training noise are drawn anew from the seeds 1, 2, … without the study's own. All of them are one
+pool of work, so every worker is busy, and a killed run goes on. `reports/replicas.json` grows by
+each seed; of another recipe it begins anew. It is in git, and no stage's output: `make compare`
+reads it.
 """
 
 import argparse
@@ -15,9 +16,9 @@ import numpy as np
 import torch
 
 from latent_digits.arithmetic import one_thread
-from latent_digits.console import Board, UserError, run_stage, say
+from latent_digits.console import ProgressDisplay, UserError, run_stage, say
 from latent_digits.data.dataset import Dataset, load_dataset
-from latent_digits.data.resume_cache import STATE, Store
+from latent_digits.data.resume_cache import FOLDER, ResumeCache
 from latent_digits.data.storage import Arrays, Row, read_json, write_json
 from latent_digits.evaluation.measures import evaluation_of
 from latent_digits.evaluation.metrics import Models, headlines, measured
@@ -28,8 +29,8 @@ from latent_digits.project.replicas import FILE, read_replicas, recipe_of, summa
 from latent_digits.study.execution import run_trainings
 from latent_digits.study.trainings import Report, Trained, Training
 from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
-from latent_digits.training.digits import Digits, digits_of
-from latent_digits.training.hyperparameters import load_design
+from latent_digits.training.hyperparameters import load_hyperparameters
+from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.training.workers import side_by_side, workers
 
 Sets = tuple[Dataset, Dataset, Dataset]  # train, val, test
@@ -37,43 +38,43 @@ Named = dict[str, Training]
 MOST = 1000
 
 
-class ReplicasStore(Store):
+class ReplicasCache(ResumeCache):
     """What a killed run goes on from, beside the stages' own; the code is that of training."""
 
     def __init__(self, part: str, *inputs: Any):
         super().__init__("finetune", *inputs)
-        self.stage, self.folder = "replicas", STATE / "replicas" / part
+        self.stage, self.folder = "replicas", FOLDER / "replicas" / part
 
-    def keep(self, *names: str) -> None:
+    def keep_only(self, *names: str) -> None:
         """Nothing is deleted: another way of measuring needs the trainings of every seed again."""
 
 
 def main() -> None:
-    number = asked()
+    number = number_of_seeds()
     params, study = load_params(), read_study(Path.cwd())
     require_current(study)
     train, val, test = (
         load_dataset(Path(f"data/split/{name}.safetensors")) for name in ("train", "val", "test")
     )
-    design = load_design(Path("reports/design.json"), train)
+    hparams = load_hyperparameters(Path("reports/hyperparameters.json"), train)
     found = begun(study)
     seeds = seeds_beside(params.seed, number)
     missing = [seed for seed in seeds if str(seed) not in found["rows"]]
     say(f"replicas: seeds {seeds[0]} to {seeds[-1]}, of which {len(missing)} are to be trained.")
     if missing:
-        digits = digits_of(train, val)
+        data = training_data_of(train, val)
         plans = {
-            seed: autoencoders(design, params.train_ae, seed)
-            | denoisers(design, params.train_denoise, params.noise.text, seed)
-            | vaes(design, params.train_vae, seed)
+            seed: autoencoders(hparams, params.train_ae, seed)
+            | denoisers(hparams, params.train_denoise, params.noise.as_described, seed)
+            | vaes(hparams, params.train_vae, seed)
             for seed in missing
         }
-        models = trained("first", digits, plans, params)
+        models = trained("first", data, plans, params)
         heads = {
-            seed: classifiers(design, encoder_of(models[seed]["ae"]), params.finetune, seed)
+            seed: classifiers(hparams, encoder_of(models[seed]["ae"]), params.finetune, seed)
             for seed in missing
         }
-        for seed, classified in trained("heads", digits, heads, params).items():
+        for seed, classified in trained("heads", data, heads, params).items():
             models[seed] |= classified
         for seed, row in rows_of(models, (train, val, test), params):
             rows = found["rows"] | {str(seed): row}
@@ -83,7 +84,7 @@ def main() -> None:
     say(f"replicas: {FILE} holds {len(found['rows'])} seeds beside the study's own.")
 
 
-def asked() -> int:
+def number_of_seeds() -> int:
     parser = argparse.ArgumentParser(prog="replicas", description="The study under other seeds.")
     parser.add_argument("number", help="how many seeds, beside the study's own")
     text = parser.parse_args().number
@@ -98,12 +99,12 @@ def seeds_beside(own: int, number: int) -> list[int]:
 
 
 def require_current(study: Study) -> None:
-    """Raise UserError unless split and design are those of the code and parameters here."""
+    """Raise UserError unless split and hyperparameters are of the code and parameters here."""
     current = study.made({})
     if stale := [stage for stage in ("prepare", "tune") if stage not in current]:
         raise UserError(
             f"{' and '.join(stale)} has results of other code or parameters than those here, and "
-            "replicas keep split and design; run `dvc repro tune` first."
+            "replicas keep split and hyperparameters; run `dvc repro tune` first."
         )
 
 
@@ -118,12 +119,12 @@ def begun(study: Study) -> Row:
 
 
 def trained(
-    part: str, digits: Digits, plans: dict[int, Named], params: Params
+    part: str, data: TrainingData, plans: dict[int, Named], params: Params
 ) -> dict[int, dict[str, tuple[Arrays, Row]]]:
     """Each seed's models by name, weights and description, from one pool of trainings."""
     flat = {f"seed{seed}_{name}": one for seed, plan in plans.items() for name, one in plan.items()}
-    store = ReplicasStore(part, digits)
-    results = run_trainings(store, digits, flat, params.fabric, lambda values, epoch: None)
+    cache = ReplicasCache(part, data)
+    results = run_trainings(cache, data, flat, params.fabric, lambda values, epoch: None)
     return {
         seed: {name: described(results[f"seed{seed}_{name}"], one) for name, one in plan.items()}
         for seed, plan in plans.items()
@@ -146,12 +147,15 @@ def encoder_of(autoencoder: tuple[Arrays, Row]) -> Arrays:
 
 def rows_of(models: dict[int, dict[str, tuple[Arrays, Row]]], sets: Sets, params: Params) -> Any:
     """(seed, row of the file) as they are measured."""
-    with workers(side_by_side(len(models))) as crew, Board("replicas", "seed") as board:
-        shared = crew.share(sets)
-        board.begin("measured", len(models))
+    with (
+        workers(side_by_side(len(models))) as pool,
+        ProgressDisplay("replicas", "seed") as progress,
+    ):
+        shared = pool.share(sets)
+        progress.begin("measured", len(models))
         calls = {str(seed): (row_of, shared, one, params) for seed, one in models.items()}
-        for done, (seed, row) in enumerate(crew.run(calls, lambda name, event: None), 1):
-            board.advance("measured", done, len(models), f"seed {seed}")
+        for done, (seed, row) in enumerate(pool.run(calls, lambda name, event: None), 1):
+            progress.advance("measured", done, len(models), f"seed {seed}")
             yield int(seed), row
 
 

@@ -10,7 +10,13 @@ import socket
 import sys
 
 from latent_digits.console import UserError, run_stage
-from latent_digits.tracking.addresses import asked, one_line, place, tracking_uri, without_secrets
+from latent_digits.tracking.addresses import (
+    configured_uri,
+    one_line,
+    place,
+    tracking_uri,
+    without_secrets,
+)
 from latent_digits.tracking.mlflow.sender import Sender
 from latent_digits.tracking.mlflow.view import addresses, save_view
 
@@ -21,9 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make ui", description="MLflow's pages of this study.")
     parser.add_argument("port", type=port, help="PORT of this machine, 5000 by default")
     where = parser.parse_args().port
-    if asked().startswith("http"):
+    if configured_uri().startswith("http"):
         print(f"{place()} is a server already. Open there:")
-        show(without_secrets(asked()).rstrip("/"))
+        show(without_secrets(configured_uri()).rstrip("/"))
         return
     if "%" in sys.prefix:
         raise UserError(
@@ -66,11 +72,11 @@ def show(server: str) -> None:
     """Print what to open at `server`, one address a line, and choose the table's columns."""
     try:
         sender = Sender()
-        states = sender.states()
-        save_view(sender.client, sender.experiment, states)
+        parent_runs = sender.parent_runs()
+        save_view(sender.client, sender.experiment, parent_runs)
     except Exception as error:  # MLflow's, its data base's, its HTTP client's
         raise UserError(f"{place()} does not answer ({one_line(error)}).") from None
-    for what, address in addresses(server, sender.experiment, states).items():
+    for what, address in addresses(server, sender.experiment, parent_runs).items():
         print(f"  {what + ':':<27} {address}")
 
 

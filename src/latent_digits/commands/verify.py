@@ -2,9 +2,9 @@
 
 `make verify` runs every stage, `make verify STAGE=finetune` one: on the outputs that `dvc.lock`
 names for the stages before it, where they are here or can be fetched; the others are made as well.
-The copy lies in `.state/verify/`, where the same command finds it after a kill. It has a DVC cache,
-a state and a tracking store of its own, so that nothing is taken from earlier runs and nothing in
-the workspace changes. Exit code 0 only if all is equal.
+The copy lies in `.resume/verify/`, where the same command finds it after a kill. It has a DVC
+cache, a resume cache and a tracking store of its own, so that nothing is taken from earlier runs
+and nothing in the workspace changes. Exit code 0 only if all is equal.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from latent_digits.data.storage import files_of, require_room
 from latent_digits.project.provenance import Study, digest, git, locked, read_study
 from latent_digits.tracking.addresses import sqlite_address
 
-FOLDER = Path(".state/verify")
+FOLDER = Path(".resume/verify")
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
     *("data/.gitignore", "reports/ablation.json"),
@@ -181,7 +181,7 @@ class Copy:
             failed = process.wait()
         if failed:
             raise UserError(
-                f"{stage} failed in {self.place}, as its lines above say; once that is mended, the "
+                f"{stage} failed in {self.place}, as its lines above say; once that is fixed, the "
                 "same command goes on from there."
             )
 

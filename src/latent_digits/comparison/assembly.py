@@ -44,7 +44,7 @@ def compared(
         sentence=sentence(base, head, rows, stale),
         base=side(base, seeds[0]),
         head=side(head, seeds[1]),
-        remarks=list(remarks(base, head, rows)),
+        notes=list(notes(base, head, rows)),
         stale=stale,
         gate=gate,
         metrics=rows,
@@ -72,12 +72,14 @@ def sentence(base: Revision, head: Revision, rows: list[MetricRow], stale: list[
         return "No metric is known on either side."
     if all(row.verdict == "same" for row in rows):
         return "Nothing differs: every metric is the same to the last digit."
-    told = [f"{count[kind]} {kind}" for kind in ("better", "worse", "not finite") if count[kind]]
+    moved_counts = [
+        f"{count[kind]} {kind}" for kind in ("better", "worse", "not finite") if count[kind]
+    ]
     apart = sum(row.verdict not in (*JUDGED, "not finite") for row in gated)
     if is_redraw(base, head):
         start = f"A redraw: only the seed differs, and {of_redraw(gated)}"
-    elif told:
-        start = f"{', '.join(told)} of {len(gated)} gated metrics"
+    elif moved_counts:
+        start = f"{', '.join(moved_counts)} of {len(gated)} gated metrics"
     elif apart == len(gated):
         return "Nothing can be compared: see the notes."
     else:
@@ -119,7 +121,7 @@ def side(one: Revision, seeds: int) -> Side:
     )
 
 
-def remarks(base: Revision, head: Revision, rows: list[MetricRow]) -> Iterator[str]:
+def notes(base: Revision, head: Revision, rows: list[MetricRow]) -> Iterator[str]:
     """What a reader must know of the whole table, sentence by sentence."""
     if stale := stale_stages(base.study):
         names = ", ".join(one.stage for one in stale)
@@ -154,14 +156,16 @@ def remarks(base: Revision, head: Revision, rows: list[MetricRow]) -> Iterator[s
 
 
 def since(commit: str, head: Revision) -> str:
-    """How many states of the study were committed after `commit`, where git knows it."""
+    """How many versions of the study were committed after `commit`, where git knows it."""
     span = f"{commit.partition(' ')[0]}..HEAD"
     try:
-        states = git(head.folder, "rev-list", "--count", "--end-of-options", span, "--", "dvc.lock")
+        versions = git(
+            head.folder, "rev-list", "--count", "--end-of-options", span, "--", "dvc.lock"
+        )
     except UserError:  # a shallow clone does not know the commit
         return ""
-    known = states.isdecimal() and states != "0"
-    return f", {plural(int(states), 'state')} of the study ago" if known else ""
+    known = versions.isdecimal() and versions != "0"
+    return f", {plural(int(versions), 'version')} of the study ago" if known else ""
 
 
 def parameters(one: Revision) -> dict[str, Any]:

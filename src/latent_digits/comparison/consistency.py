@@ -12,14 +12,14 @@ EXACT = 1e-9
 def contradictions(one: Revision) -> Iterator[str]:
     """What `metrics.json` says otherwise than the two files that were written with it."""
     for metric in METRICS:
-        told, images = one.metrics.get(metric.name), one.of_images(metric.name)
+        headline, images = one.metrics.get(metric.name), one.of_images(metric.name)
         detail = one.details.get(metric.key)
-        if told is None or not is_finite(told):
+        if headline is None or not is_finite(headline):
             continue
-        if detail is not None and not close(metric.scale * detail, told, EXACT):
+        if detail is not None and not close(metric.scale * detail, headline, EXACT):
             yield f"evaluation.json has another {metric.name} than metrics.json: changed by hand?"
         rounding = EXACT if one.right(metric.name) is not None else ROUNDING
-        if images is not None and not close(float(images.mean()), told, rounding):
+        if images is not None and not close(float(images.mean()), headline, rounding):
             yield (
                 f"per_image.safetensors has another {metric.name} than metrics.json: changed by "
                 "hand?"

@@ -52,11 +52,12 @@ def heading(one: Comparison) -> Iterable[str]:
     for stale in one.stale:
         causes = "; ".join(map(plain, stale.causes))
         yield f"- **{plain(stale.stage)}** has results of another tree: {causes}"
-    yield from (f"- {plain(remark)}" for remark in one.remarks)
+    yield from (f"- {plain(note)}" for note in one.notes)
     yield f"- **{ENDS[one.gate.exit]}** {' '.join(map(plain, one.gate.reasons))}".rstrip()
     for change in one.gate.changes:
-        yield f"- The gate itself differs: {code(change.name)} from {told(change.base)} to " + told(
-            change.head
+        yield (
+            f"- The gate itself differs: {code(change.name)} from {value_cell(change.base)} to "
+            + value_cell(change.head)
         )
     yield ""
 
@@ -152,7 +153,7 @@ def images(one: Comparison) -> list[str]:
 
 
 def rows_of(differences: Iterable[Difference]) -> Iterable[tuple[str, ...]]:
-    return ((code(one.name), told(one.base), told(one.head)) for one in differences)
+    return ((code(one.name), value_cell(one.base), value_cell(one.head)) for one in differences)
 
 
 def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -174,7 +175,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value + 0.0:#.4g}".rstrip(".").replace("-", "−")
 
 
-def told(value: str | None) -> str:
+def value_cell(value: str | None) -> str:
     return "–" if value is None else code(value)
 
 

@@ -18,7 +18,7 @@ from latent_digits.comparison.values import Comparison
 from latent_digits.console import UserError
 from latent_digits.data.dataset import load_dataset
 from latent_digits.evaluation.measures import evaluation_of, reconstructions
-from latent_digits.evaluation.metrics import denoisers_noises, digest_of_sample
+from latent_digits.evaluation.metrics import denoisers_noises, digest_of_images
 from latent_digits.models.weights import load_model
 from latent_digits.project.params import Params
 
@@ -49,14 +49,14 @@ def pictures(
         return []
     test = load_dataset(TEST)
     evaluation = evaluation_of(test, test, test, params.evaluate.seed, 100)
-    if digest_of_sample(evaluation.test) != comparison.head.test_images:
+    if digest_of_images(evaluation.test) != comparison.head.test_images:
         return []
     chosen = [one.index for one in comparison.worsened if one.index < len(test.images)]
     inputs = evaluation.test.images
     name = comparison.worsened[0].name
     if model_of(comparison) == "denoiser":
-        text, harsh = denoisers_noises(params.noise)
-        which = ("harsh", harsh) if name.startswith("harsh") else ("text", text)
+        as_described, as_coded = denoisers_noises(params.noise)
+        which = ("harsh", as_coded) if "as_coded" in name else ("text", as_described)
         inputs = evaluation.noisy_test(*which)
     inputs = inputs[chosen]
     shown = [np.asarray(inputs[:, 0], dtype=np.float32)]

@@ -21,7 +21,7 @@ LEVEL = 0.05
 RESAMPLES = 2000
 
 
-class Noise(NamedTuple):
+class SeedNoise(NamedTuple):
     """The standard deviation of a metric between seeds, and its degrees of freedom."""
 
     sigma: float
@@ -37,13 +37,13 @@ class Change(NamedTuple):
     p: float
 
 
-def noise_of(*sides: Sequence[float]) -> Noise | None:
+def noise_of(*sides: Sequence[float]) -> SeedNoise | None:
     """The noise of seeds pooled over samples of one metric; None where each has one seed only."""
     freedom = sum(len(side) - 1 for side in sides if side)
     if freedom < 1:
         return None
     squares = sum(float(np.var(side)) * len(side) for side in sides if side)
-    return Noise(math.sqrt(squares / freedom), freedom)
+    return SeedNoise(math.sqrt(squares / freedom), freedom)
 
 
 def error_over_images(base: np.ndarray, head: np.ndarray) -> float:
@@ -53,7 +53,7 @@ def error_over_images(base: np.ndarray, head: np.ndarray) -> float:
     return float((head - base).std(ddof=1)) / math.sqrt(len(base))
 
 
-def change(base: Sequence[float], head: Sequence[float], images: float, noise: Noise) -> Change:
+def change(base: Sequence[float], head: Sequence[float], images: float, noise: SeedNoise) -> Change:
     """The change of a metric's mean over seeds.
 
     `images` is the standard error over images, 0 where the metric has no value an image.

@@ -148,7 +148,7 @@ class Comparison(Value):
     sentence: Text
     base: Side
     head: Side
-    remarks: Few
+    notes: Few
     stale: list[Stale]
     gate: Gate
     metrics: list[MetricRow]

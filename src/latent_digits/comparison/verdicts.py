@@ -12,7 +12,7 @@ from latent_digits.comparison.revisions import Revision, is_finite
 from latent_digits.comparison.statistics import (
     LEVEL,
     Change,
-    Noise,
+    SeedNoise,
     change,
     error_over_images,
     holm,
@@ -33,7 +33,7 @@ FACTS = {
     "variance": "another threshold",
 }
 UNKNOWN = "the noise of seeds is not known"
-Gate = Mapping[str, GateParams]
+GateRules = Mapping[str, GateParams]
 
 
 class Evidence(NamedTuple):
@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
     note: str = ""
 
 
-def metric_rows(base: Revision, head: Revision, gate: Gate) -> list[MetricRow]:
+def metric_rows(base: Revision, head: Revision, gate: GateRules) -> list[MetricRow]:
     """A row for each headline of either side or of the gate, those of the head first."""
     names = dict.fromkeys([*head.metrics, *base.metrics, *gate])
     found = {name: evidence(base, head, name) for name in names}
@@ -123,7 +123,7 @@ def values_of(side: Revision, known: tuple[Revision, ...], name: str, alone: boo
     return [side.metrics[name], *replicas]
 
 
-def borrowed(base: Revision, head: Revision, name: str) -> Noise | None:
+def borrowed(base: Revision, head: Revision, name: str) -> SeedNoise | None:
     """The noise of seeds as it was measured on another recipe, or on this one for a redraw."""
     loan = lender(base, head)
     return noise_of(loan.values(name)) if loan else None

@@ -1,7 +1,8 @@
-"""What a stage has done so far, so that it goes on after a kill: files keyed by their inputs.
+"""The resume cache: what a stage has done so far, in files keyed by their inputs.
 
-DVC deletes a stage's outputs before it runs it, so the state lies elsewhere, in `.state`. A file is
-used only for the very inputs that it was made from, code included, and only if it is whole.
+DVC deletes a stage's outputs before it runs it, so what it goes on from after a kill lies
+elsewhere, in `.resume`. A file is used only for the very inputs that it was made from, code
+included, and only if it is whole.
 """
 
 import fcntl
@@ -16,19 +17,19 @@ from latent_digits.console import UserError, say
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.storage import Arrays, Row, files_of, read_tensors, write_tensors
 
-STATE = Path(".state")
+FOLDER = Path(".resume")
 DAMAGED = ".damaged"
 
 
-class Store:
-    """The state files of one stage; while it is open, of one process.
+class ResumeCache:
+    """The files of one stage; while it is open, of one process.
 
     `inputs` are what all of the stage's work depends on; its code is added to them.
     """
 
     def __init__(self, stage: str, *inputs: Any):
         self.stage = stage
-        self.folder = STATE / stage
+        self.folder = FOLDER / stage
         self.inputs = fingerprint(code_of(stage), torch.__version__, *inputs)
 
     def __enter__(self) -> Self:
@@ -51,12 +52,12 @@ class Store:
         self.lock.close()
 
     def slot(self, name: str, *inputs: Any) -> "Slot":
-        """The place of the state of `name`, whose work depends on `inputs` as well."""
+        """The place of `name`, whose work depends on `inputs` as well."""
         path = self.folder / f"{name}.safetensors"
         return Slot(self.stage, name, path, fingerprint(self.inputs, name, *inputs))
 
-    def keep(self, *names: str) -> None:
-        """Delete the state of all other names, and what a killed writer left."""
+    def keep_only(self, *names: str) -> None:
+        """Delete the files of all other names, and what a killed writer left."""
         kept = {f"{name}.safetensors" for name in names} | {"lock"}
         for path in self.folder.iterdir():
             if path.name not in kept and path.suffix != DAMAGED:
@@ -64,13 +65,13 @@ class Store:
 
 
 class Slot:
-    """One state file. Saving replaces what is there, whatever inputs that was made from."""
+    """One file of the cache. Saving replaces what is there, whatever inputs that was made from."""
 
     def __init__(self, stage: str, name: str, path: Path, key: str):
         self.stage, self.name, self.path, self.key = stage, name, path, key
 
     def save(self, arrays: Arrays, about: Row) -> None:
-        content = {"key": self.key, "state": about}
+        content = {"key": self.key, "about": about}
         digest = {"sha256": fingerprint(arrays, content)}
         write_tensors(self.path, arrays, content | digest)
 
@@ -87,11 +88,11 @@ class Slot:
             return self.set_aside(str(error).partition("; delete it")[0])
         if content.pop("sha256", None) != fingerprint(arrays, content):
             return self.set_aside("its checksum does not match")
-        return (arrays, content["state"]) if content["key"] == self.key else None
+        return (arrays, content["about"]) if content["key"] == self.key else None
 
     def set_aside(self, damage: str) -> None:
         aside = self.path.replace(self.path.with_suffix(DAMAGED))
-        say(f"{self.stage} {self.name}: damaged state set aside as {aside} ({damage}).")
+        say(f"{self.stage} {self.name}: damaged file set aside as {aside} ({damage}).")
 
 
 def code_of(stage: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from latent_digits.data.storage import Arrays
 from latent_digits.engine.functional import pixels
-from latent_digits.evaluation.measures import Sample, latents, reconstructions
+from latent_digits.evaluation.measures import LabelledImages, latents, reconstructions
 from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
 from latent_digits.study.noise import Noise
 
@@ -37,7 +37,7 @@ def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
     return torch.cat([x, *(kind(x) for kind in kinds)])[:, 0].numpy()
 
 
-def interpolation(model: VariationalAutoencoder, sample: Sample, steps: int) -> np.ndarray:
+def interpolation(model: VariationalAutoencoder, sample: LabelledImages, steps: int) -> np.ndarray:
     """A straight line from the mean of the first "0" to that of the first "9", decoded.
 
     Returns [steps, 28, 28].

@@ -1,4 +1,4 @@
-"""Every number of the report: what each model reaches, with 95 % intervals over the test images.
+"""Every number of the generated report: what each model reaches, with 95 % intervals.
 
 The mean over 10,000 test images would move if other images had been drawn; a percentile bootstrap
 says by how much (Efron 1979). Nothing here trains: `evaluate` is the one stage that sees the test
@@ -36,7 +36,7 @@ Measured = Mapping[str, float | int | np.ndarray]  # an array has a value a test
 
 
 @dataclass(frozen=True)
-class Sample:
+class LabelledImages:
     """A stored set as tensors: images uint8 [N, 1, 28, 28], labels [N]."""
 
     images: Tensor
@@ -47,9 +47,9 @@ class Sample:
 class Evaluation:
     """The sets that models are measured on, the seed of what is drawn, and bootstrap resamples."""
 
-    train: Sample
-    val: Sample
-    test: Sample
+    train: LabelledImages
+    val: LabelledImages
+    test: LabelledImages
     seed: int
     resamples: int
 
@@ -97,15 +97,19 @@ class Evaluation:
         error = ((model.inverse_transform(model.transform(test)) - test) ** 2).mean(axis=1)
         return {"components": components, "test_mse": error.astype(np.float64)}
 
-    def denoiser(self, model: nn.Module, text: Noise, harsh: Noise) -> Measured:
+    def denoiser(self, model: nn.Module, as_described: Noise, as_coded: Noise) -> Measured:
         """Test MSE under both noises, drawn once, and that of the noisy images as they are."""
         clean = self.test.images
-        noisy, harsher = self.noisy_test("text", text), self.noisy_test("harsh", harsh)
+        # "text" and "harsh" name draws: under other names the test would be under another noise.
+        noisy, noisy_as_coded = (
+            self.noisy_test("text", as_described),
+            self.noisy_test("harsh", as_coded),
+        )
         denoised = self.values(model, reconstruction, noisy, clean)["loss"]
-        denoised_harsh = self.values(model, reconstruction, harsher, clean)["loss"]
+        denoised_as_coded = self.values(model, reconstruction, noisy_as_coded, clean)["loss"]
         return {
             "test_mse": array(denoised),
-            "harsh_test_mse": array(denoised_harsh),
+            "as_coded_test_mse": array(denoised_as_coded),
             "noisy_test_mse": array(mean_squared_error(noisy, pixels(clean))),
         }
 
@@ -164,7 +168,7 @@ def evaluation_of(
 ) -> Evaluation:
     """An evaluation on three stored sets."""
     samples = (
-        Sample(torch.from_numpy(one.images)[:, None], torch.from_numpy(one.labels))
+        LabelledImages(torch.from_numpy(one.images)[:, None], torch.from_numpy(one.labels))
         for one in (train, val, test)
     )
     return Evaluation(*samples, seed=seed, resamples=resamples)

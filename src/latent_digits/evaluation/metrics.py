@@ -12,10 +12,10 @@ import numpy as np
 from torch import nn
 
 from latent_digits.catalogue import METRICS, MODELS, Metric
-from latent_digits.console import Board, UserError, say
+from latent_digits.console import ProgressDisplay, UserError, say
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.resume_cache import Store
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.evaluation.arrays import (
     SHOWN,
@@ -25,7 +25,7 @@ from latent_digits.evaluation.arrays import (
     pairs,
     projections,
 )
-from latent_digits.evaluation.measures import Evaluation, Measured, Metrics, Sample, latents
+from latent_digits.evaluation.measures import Evaluation, LabelledImages, Measured, Metrics, latents
 from latent_digits.models.weights import load_model
 from latent_digits.project.params import NoiseParams, Params
 from latent_digits.study.noise import Noise, corrupted
@@ -117,11 +117,11 @@ def measured(
 def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Measured]:
     """All of `measured`, shown as it goes."""
     found: dict[str, Measured] = {}
-    with Board("evaluate", unit="model") as board:
-        board.begin("metrics", len(MEASURED_BY))
+    with ProgressDisplay("evaluate", unit="model") as progress:
+        progress.begin("metrics", len(MEASURED_BY))
         for name, values in measured(evaluation, models, params):
             found[name] = values
-            board.advance("metrics", len(found), len(MEASURED_BY), name)
+            progress.advance("metrics", len(found), len(MEASURED_BY), name)
     return found
 
 
@@ -163,10 +163,10 @@ def per_image(
 def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
     """How a headline was measured, in facts of which none may differ in a comparison."""
     sample = evaluation.test if metric.on == "test" else evaluation.val
-    facts: Row = {"way": metric.way, "on": metric.on, "images": digest_of_sample(sample)}
+    facts: Row = {"way": metric.way, "on": metric.on, "images": digest_of_images(sample)}
     if metric.group == "denoiser":
-        harsh = metric.of_group.startswith("harsh")
-        levels = params.noise.harsh if harsh else params.noise.text
+        as_coded = metric.of_group.startswith("as_coded")
+        levels = params.noise.as_coded if as_coded else params.noise.as_described
         facts["noise"] = " ".join(f"{value:g}" for value in levels.model_dump().values())
     if metric.drawn:
         facts["seed"] = evaluation.seed
@@ -175,16 +175,16 @@ def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
     return facts
 
 
-def digest_of_sample(sample: Sample) -> str:
+def digest_of_images(sample: LabelledImages) -> str:
     return fingerprint(sample.images.numpy(), sample.labels.numpy())[:12]
 
 
 def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays:
     """The content of `data/arrays.safetensors`, under names such as "ae.input"."""
     network, val = models.networks, evaluation.val
-    text, _ = denoisers_noises(params.noise)
-    panel = Noise(**params.noise.panel.model_dump())
-    noisy = corrupted(val.images[:SHOWN], text, evaluation.seed_for("noise", "shown"))
+    as_described, _ = denoisers_noises(params.noise)
+    figure_3 = Noise(**params.noise.figure_3.model_dump())
+    noisy = corrupted(val.images[:SHOWN], as_described, evaluation.seed_for("noise", "shown"))
     steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
     z = latents(network["ae"], val.images)
     projected = kept_projections(z, perplexity, evaluation.seed_for("tsne"))
@@ -192,7 +192,7 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays
         "architecture": layer_shapes(network["ae"]),
         "ae": pairs(network["ae"], val.images[:SHOWN]) | projected,
         "ae_2d": {"z": latents(network["ae_2d"], val.images)},
-        "noise": {"panel": noise_panel(val.images[0], panel, evaluation.seed_for("panel"))},
+        "noise": {"panel": noise_panel(val.images[0], figure_3, evaluation.seed_for("panel"))},
         "denoiser": pairs(network["denoiser"], noisy),
         "vae": pairs(network["vae"], val.images[:SHOWN])
         | {"interpolation": interpolation(network["vae"], val, steps)},
@@ -209,8 +209,8 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """`projections`, from the last time if the latents are the same: t-SNE is most of the stage."""
-    with Store("evaluate") as store:
-        slot = store.slot("projections", z, perplexity, seed)
+    with ResumeCache("evaluate") as cache:
+        slot = cache.slot("projections", z, perplexity, seed)
         if found := slot.load():
             return found[0]
         say(f"evaluate arrays: the longest is the t-SNE of {len(z)} latents")
@@ -220,5 +220,5 @@ def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
 
 
 def denoisers_noises(params: NoiseParams) -> tuple[Noise, Noise]:
-    """The text's noise and the harsher one of the author's runs."""
-    return Noise(**params.text.model_dump()), Noise(**params.harsh.model_dump())
+    """The noise as the original report describes it, and as its author's code has it."""
+    return Noise(**params.as_described.model_dump()), Noise(**params.as_coded.model_dump())

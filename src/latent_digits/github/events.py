@@ -29,7 +29,7 @@ class Repository(Part):
         return self.full_name.partition("/")[0]
 
 
-class Run(Part):
+class WorkflowRun(Part):
     """A run of a workflow. The branch and its repository are None when they were deleted."""
 
     id: int
@@ -43,7 +43,7 @@ class Run(Part):
 class RunEvent(Part):
     """`workflow_run`: another workflow has ended."""
 
-    workflow_run: Run
+    workflow_run: WorkflowRun
     repository: Repository
 
 

@@ -1,9 +1,9 @@
 """Initial weights under which a network's units live.
 
-A ReLU unit that is negative for every image has no gradient, and stays so. At the report's learning
-rate the first steps decide who does. With PyTorch's own initial weights activations shrink from
-layer to layer, and images begin half bright: until they are as dark as MNIST, all units are driven
-the same way.
+A ReLU unit that is negative for every image has no gradient, and stays so. At the original report's
+learning rate the first steps decide who does. With PyTorch's own initial weights activations shrink
+from layer to layer, and images begin half bright: until they are as dark as MNIST, all units are
+driven the same way.
 """
 
 import math

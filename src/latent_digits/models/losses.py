@@ -12,13 +12,13 @@ from latent_digits.engine import functional
 
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Squared error summed over the pixels: the report's reconstruction term for the VAE."""
+    """Squared error summed over the pixels: the original report's term for the VAE."""
     expect_equal("x_hat", x_hat, "x", x)
     return functional.squared_error(x_hat, x)
 
 
 def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Squared error averaged over the pixels: the report's MSE."""
+    """Squared error averaged over the pixels: the original report's MSE."""
     expect_equal("x_hat", x_hat, "x", x)
     return functional.squared_error(x_hat, x, 1 / x[0].numel())
 

@@ -1,4 +1,5 @@
-"""The report's networks, in PyTorch's own layers. B batch, C channel, H W pixels, Z latent.
+"""The original report's networks, in PyTorch's own layers. B batch, C channel, H W pixels, Z
+latent.
 
 Images are [B, 1, 28, 28]. Models return tensors and compute no loss. `latent_digits.engine` makes
 the sequences of layers fast where it has kernels for them; any other layer may stand here as well.

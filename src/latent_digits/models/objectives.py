@@ -45,7 +45,7 @@ class Reconstruction:
 
 
 class NegativeElbo:
-    """The VAE's: squared error + KL, each summed, weighed 1:1 (the report's section 3.1)."""
+    """The VAE's: squared error + KL, each summed, weighed 1:1 (original report, section 3.1)."""
 
     def __call__(self, model: nn.Module, x: Tensor, target: Tensor) -> Values:
         x_hat, mu, log_var = model(x)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from latent_digits.catalogue import METRICS
 from latent_digits.console import UserError
-from latent_digits.project import yaml_files
+from latent_digits.project import renamed, yaml_files
 from latent_digits.project.provenance import flatten
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -102,7 +102,7 @@ class SearchSpace(Section):
     dropout: Range[Probability]
 
 
-class DesignParams(Section):
+class ReportHyperparameters(Section):
     """What a search chooses; see `latent_digits.training.hyperparameters`."""
 
     latent_dim: LatentDim
@@ -120,11 +120,11 @@ class TuneParams(Section):
     pruning_peers: Count
     epochs: Epochs
     space: SearchSpace
-    report_design: DesignParams
+    report_hyperparameters: ReportHyperparameters
 
 
 class Budget(Section):
-    """What we are ready to pay for a training whose design comes from the search."""
+    """What we are ready to pay for a training whose hyperparameters come from the search."""
 
     epochs: Epochs
     patience: Count
@@ -170,9 +170,9 @@ class NoiseLevels(Section):
 
 
 class NoiseParams(Section):
-    text: NoiseLevels
-    harsh: NoiseLevels
-    panel: NoiseLevels
+    as_described: NoiseLevels
+    as_coded: NoiseLevels
+    figure_3: NoiseLevels
 
 
 class EvaluateParams(Section):
@@ -243,10 +243,25 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
-        raise UserError("\n".join(describe(path, fault) for fault in error.errors())) from None
+        raise UserError("\n".join(described(path, error.errors()))) from None
     if found := list(conflicts(params)):
         raise UserError("\n".join(f"{path}: {conflict}" for conflict in found))
     return params
+
+
+def described(path: Path, faults: list[Any]) -> Iterator[str]:
+    """A line for each fault; a key that has another name now is not said to be missing besides."""
+    keys = [".".join(map(str, fault["loc"])) for fault in faults]
+    found = {renamed.PARAMETERS.get(key) for key in keys}
+    for key, fault in zip(keys, faults, strict=True):
+        if fault["type"] == "extra_forbidden" and key in renamed.PARAMETERS:
+            yield now_named(path, key)
+        elif not (fault["type"] == "missing" and key in found):
+            yield describe(path, fault)
+
+
+def now_named(path: Path, key: str) -> str:
+    return f"{path}: {key} is called {renamed.PARAMETERS[key]} now; rename it there."
 
 
 def conflicts(params: Params) -> Iterator[str]:
@@ -254,7 +269,7 @@ def conflicts(params: Params) -> Iterator[str]:
     tune, train, val = params.tune, params.prepare.train, params.prepare.val
     unread = {"tune": {"space"}} if tune.trials == 0 else None
     values = dict(flatten(params.model_dump(exclude=unread)))
-    latents = [("tune.report_design.latent_dim", tune.report_design.latent_dim)]
+    latents = [("tune.report_hyperparameters.latent_dim", tune.report_hyperparameters.latent_dim)]
     if tune.trials:
         latents.append(("tune.space.latent_dim.high", tune.space.latent_dim.high))
     batches = [
@@ -278,13 +293,18 @@ def conflicts(params: Params) -> Iterator[str]:
     headlines = [one.name for one in METRICS]
     for name in params.gate:
         if name not in headlines:
-            yield f"gate.{name} is no headline; these are {', '.join(headlines)}."
-    for name, found in tune.report_design if tune.trials else ():
+            now = renamed.PARAMETERS.get(f"gate.{name}")
+            yield f"gate.{name} is " + (
+                f"called {now} now; rename it there."
+                if now
+                else f"no headline; these are {', '.join(headlines)}."
+            )
+    for name, found in tune.report_hyperparameters if tune.trials else ():
         allowed = getattr(tune.space, name)
         if found not in allowed:
             yield (
-                f"tune.report_design.{name} is {found}; the search starts there, so it should be "
-                f"in tune.space.{name} ({allowed})."
+                f"tune.report_hyperparameters.{name} is {found}; the search starts there, so it "
+                f"should be in tune.space.{name} ({allowed})."
             )
 
 

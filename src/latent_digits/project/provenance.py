@@ -1,6 +1,6 @@
 """What a file was made from: the digests, parameters and commit behind a stage's outputs.
 
-The state of the study is everything that determines its outputs: the commands, the files that no
+A version of the study is everything that determines its outputs: the commands, the files that no
 stage writes, and the parameters, as `dvc.yaml` names them. It is known before any stage runs.
 """
 
@@ -61,8 +61,8 @@ class Study:
         return {path: digest(self.folder / path) for path in paths}
 
     @cached_property
-    def state(self) -> str:
-        """A name for this state of the study: equal when nothing that matters differs."""
+    def fingerprint(self) -> str:
+        """A name for this version of the study: equal when nothing that matters differs."""
         facts = {
             stage: {
                 "cmd": self.stages[stage]["cmd"],
@@ -89,7 +89,7 @@ class Study:
             return "", True
 
     def made(self, just_made: Mapping[str, Digests]) -> dict[str, Digests]:
-        """The outputs of each stage that is done in this state, by `dvc.lock`.
+        """The outputs of each stage that is done in this version, by `dvc.lock`.
 
         `just_made` holds those of a stage that has ended and that `dvc.lock` does not know yet.
         """
@@ -180,7 +180,7 @@ def git(folder: Path, *arguments: str) -> str:
         return ""
     if done.returncode > 1 and "not a git repository" not in done.stderr:
         reason = " ".join(done.stderr.split())
-        raise UserError(f"git cannot read {folder} ({reason}); mend this as git says.")
+        raise UserError(f"git cannot read {folder} ({reason}); fix this as git says.")
     return done.stdout.strip()
 
 

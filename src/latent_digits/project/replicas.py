@@ -1,7 +1,7 @@
 """The noise of seeds: what `make replicas` has measured, and of which recipe.
 
 A recipe is all that a model's quality follows from but the seed: the code and parameters of the
-stages that train and measure, the split and the design. Seeds of one recipe are redraws.
+stages that train and measure, the split and the hyperparameters. Seeds of one recipe are redraws.
 """
 
 from pathlib import Path
@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field, ValidationError
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row, read_json
 from latent_digits.project.provenance import Study, digest_of, locked
+from latent_digits.project.renamed import FILES
 
 FILE = Path("reports/replicas.json")
-DESIGN = "reports/design.json"
+HYPERPARAMETERS = "reports/hyperparameters.json"
+HYPERPARAMETERS_FILES = (HYPERPARAMETERS, FILES[HYPERPARAMETERS])  # of older commits too
 STAGES = ("train_ae", "train_denoise", "train_vae", "finetune", "evaluate")
 
 
@@ -75,8 +77,9 @@ def recipe_of(study: Study) -> str:
         if stage in study.stages
     }
     split = locked(study.lock.get("prepare", {}), "outs")
-    design = study.digests([DESIGN]) if (study.folder / DESIGN).exists() else None
-    return digest_of([facts, split, design])
+    there = [path for path in HYPERPARAMETERS_FILES if (study.folder / path).exists()]
+    hparams = study.digests(there) or None
+    return digest_of([facts, split, hparams])
 
 
 def summary(rows: list[dict[str, float]]) -> Row:

@@ -1,4 +1,4 @@
-"""The thirteen figures of the report, drawn from stored arrays and tables; nothing is computed.
+"""The generated report's thirteen figures, drawn from stored arrays; nothing is computed.
 
 Colours: ten that people with common colour blindness tell apart (Paul Tol, "Colour schemes", 2021),
 and every class is named in the picture too.
@@ -201,19 +201,24 @@ def scatter(points: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Fig
 
 
 def parallel_coordinates(trials: list[Row]) -> Figure:
-    """A line a trial through its design and value; collapsed and failed trials are dashed."""
+    """A line a trial, through hyperparameters and value; degenerate and failed ones are dotted."""
     figure, ax = plt.subplots(figsize=(8, 4))
     ax.axis("off")
     shown = [row for row in trials if row["val_mse"] is not None]
     if not shown:
-        ax.text(0.5, 0.5, "no search: the report's design was used (tune.trials is 0)", ha="center")
+        ax.text(
+            0.5,
+            0.5,
+            "no search: the original report's hyperparameters were used (tune.trials is 0)",
+            ha="center",
+        )
         return figure
     names = ("latent_dim", "optimizer", "lr", "batch_size", "dropout", "val_mse")
     positions = {name: axis(ax, x, name, column(shown, name)) for x, name in enumerate(names)}
     colours = plt.get_cmap("viridis_r")
     for row in sorted(shown, key=lambda row: row["val_mse"], reverse=True):
         heights = [positions[name](row[name]) for name in names]
-        lost = row["state"] in ("collapsed", "failed")
+        lost = row["state"] in ("degenerate", "failed")
         ax.plot(
             range(len(names)),
             heights,
@@ -225,7 +230,7 @@ def parallel_coordinates(trials: list[Row]) -> Figure:
     ax.plot(
         range(len(names)), [positions[name](best[name]) for name in names], color="#cc3311", lw=2
     )
-    ax.text(0, -0.17, "red: the best trial · dotted: collapsed", fontsize=8)
+    ax.text(0, -0.17, "red: the best trial · dotted: degenerate", fontsize=8)
     return figure
 
 

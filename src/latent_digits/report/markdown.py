@@ -1,4 +1,4 @@
-"""The report as Markdown: a Jinja2 template filled with the study's own numbers."""
+"""The generated report as Markdown: a Jinja2 template filled with the study's own numbers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ from latent_digits.report.published import COMPARED, Published
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TEMPLATE = "report.md.j2"
 SHORT = 12  # epochs, beside all
-STATES = ("complete", "pruned", "collapsed", "failed")
+STATES = ("complete", "pruned", "degenerate", "failed")
 
 
 def render_report(
-    metrics: Row, design: Row, trials: list[Row], histories: dict[str, list[Row]], ablation: Row
+    metrics: Row, hparams: Row, trials: list[Row], histories: dict[str, list[Row]], ablation: Row
 ) -> str:
     """The text of `reports/report.md`. A value that the template names but nobody made raises."""
     environment = Environment(
@@ -39,7 +39,7 @@ def render_report(
     untrained = [row["val_accuracy"] for row in measured if "val_accuracy" in row]
     return environment.get_template(TEMPLATE).render(
         metrics=metrics,
-        design=design,
+        hparams=hparams,
         trials=len(trials),
         states={state: states.count(state) for state in STATES},
         epochs={name: len(history) for name, history in histories.items()},
@@ -98,7 +98,7 @@ def spread(values: list[float], text: Callable[[float], str] = "{:.5f}".format) 
 
 
 def comparison(metrics: Row, published: Published) -> Row:
-    """A row of the table: the report, its weights measured, this run with its interval."""
+    """A row of the table: the original report, its weights measured, this run with its interval."""
     group, name = published.key.split(".")
     found = metrics[group][name]
     low, high = metrics[group].get(f"{name}_low"), metrics[group].get(f"{name}_high")

@@ -2,41 +2,47 @@
 
 from collections.abc import Sequence
 
-from latent_digits.console import Board, say
-from latent_digits.data.resume_cache import Store
+from latent_digits.console import ProgressDisplay, say
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.data.storage import Row
 from latent_digits.project.params import TuneParams
-from latent_digits.search.sampler import Asked, Trial, constant_mse, run_trial, search, table
+from latent_digits.search.sampler import PlannedTrial, Trial, constant_mse, run_trial, search, table
 from latent_digits.seeds import seed_for
 from latent_digits.tracking.stage_run import StageRun
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits
-from latent_digits.training.resuming import Resuming
+from latent_digits.training.checkpoint_file import CheckpointFile
+from latent_digits.training.training_data import TrainingData
 from latent_digits.training.workers import side_by_side, workers
 
 
-def run_search(digits: Digits, params: TuneParams, seed: int, run: StageRun) -> list[Trial]:
+def run_search(data: TrainingData, params: TuneParams, seed: int, run: StageRun) -> list[Trial]:
     """The table of trials, each trained by a worker; what a killed search had finished is kept."""
     count = side_by_side(params.generation)
-    with Store("tune", digits) as store, workers(count) as crew, Board("tune", "trial") as board:
-        shared = crew.share(digits)
-        board.begin("search", params.trials)
+    with (
+        ResumeCache("tune", data) as cache,
+        workers(count) as pool,
+        ProgressDisplay("tune", "trial") as progress,
+    ):
+        shared = pool.share(data)
+        progress.begin("search", params.trials)
         done: list[Trial] = []
 
-        def evaluate(generation: Sequence[Asked]) -> list[Trial]:
-            states = {str(asked.number): TrialState(store, asked, seed) for asked in generation}
-            ended = [state.result for state in states.values() if state.result]
+        def evaluate(generation: Sequence[PlannedTrial]) -> list[Trial]:
+            stored = {
+                str(planned.number): StoredTrial(cache, planned, seed) for planned in generation
+            }
+            ended = [one.result for one in stored.values() if one.result]
             for trial in ended:
                 show(trial)
             if ended:
                 say(f"tune: {len(ended)} of trials {span(generation)} were finished before")
             calls = {
-                name: (run_trial, shared, state.asked, state.seed, state.resuming.latest)
-                for name, state in states.items()
-                if not state.result
+                name: (run_trial, shared, one.planned, one.seed, one.checkpoint_file.latest)
+                for name, one in stored.items()
+                if not one.result
             }
-            for name, trial in crew.run(calls, lambda name, event: states[name].advance(event)):
-                states[name].finish(trial)
+            for name, trial in pool.run(calls, lambda name, event: stored[name].advance(event)):
+                stored[name].finish(trial)
                 show(trial)
                 ended.append(trial)
             return ended
@@ -45,35 +51,35 @@ def run_search(digits: Digits, params: TuneParams, seed: int, run: StageRun) -> 
             done.append(trial)
             best = min(done, key=lambda trial: trial.value)
             note = f"best val MSE {best.value:.5f} (trial {best.number})  last {trial.state}"
-            board.advance("search", len(done), params.trials, note)
+            progress.advance("search", len(done), params.trials, note)
             run.trial(table([trial])[0])
             if trial.val_mse:
                 run.metrics({"trial": {"val_mse": trial.value}}, step=trial.number)
 
-        trials = search(evaluate, params, constant_mse(digits), seed)
-        board.end("search", f"{len(trials)} trials")
-        store.keep(*(f"trial-{trial.number}" for trial in trials))
+        trials = search(evaluate, params, constant_mse(data), seed)
+        progress.end("search", f"{len(trials)} trials")
+        cache.keep_only(*(f"trial-{trial.number}" for trial in trials))
         return trials
 
 
-class TrialState:
+class StoredTrial:
     """What is stored of a trial: how far it came, then how it ended."""
 
-    def __init__(self, store: Store, asked: Asked, seed: int):
-        self.asked = asked
-        self.seed = seed_for(seed, "trial", asked.number)
-        name = f"trial-{asked.number}"
-        self.slot = store.slot(name, asked, self.seed)
-        self.resuming = Resuming(store.slot(f"{name}-epochs", asked, self.seed))
+    def __init__(self, cache: ResumeCache, planned: PlannedTrial, seed: int):
+        self.planned = planned
+        self.seed = seed_for(seed, "trial", planned.number)
+        name = f"trial-{planned.number}"
+        self.slot = cache.slot(name, planned, self.seed)
+        self.checkpoint_file = CheckpointFile(cache.slot(f"{name}-epochs", planned, self.seed))
         found = self.slot.load()
-        self.result = found and trial_of(asked, found[1])
+        self.result = found and trial_of(planned, found[1])
 
     def advance(self, checkpoint: Checkpoint) -> None:
-        self.resuming.save(checkpoint)
+        self.checkpoint_file.save(checkpoint)
 
     def finish(self, trial: Trial) -> None:
         self.slot.save({}, about(trial))
-        self.resuming.slot.clear()
+        self.checkpoint_file.slot.clear()
 
 
 def about(trial: Trial) -> Row:
@@ -81,12 +87,12 @@ def about(trial: Trial) -> Row:
     return {"state": trial.state, "val_mse": trial.val_mse, "live_units": trial.live_units}
 
 
-def trial_of(asked: Asked, about: Row) -> Trial:
+def trial_of(planned: PlannedTrial, about: Row) -> Trial:
     """The inverse of `about`."""
-    number, generation, design, _ = asked
+    number, generation, hparams, _ = planned
     values = tuple(about["val_mse"])
-    return Trial(number, generation, design, about["state"], values, about["live_units"])
+    return Trial(number, generation, hparams, about["state"], values, about["live_units"])
 
 
-def span(generation: Sequence[Asked]) -> str:
+def span(generation: Sequence[PlannedTrial]) -> str:
     return f"{generation[0].number} to {generation[-1].number}"

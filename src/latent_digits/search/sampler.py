@@ -1,4 +1,4 @@
-"""The search for a design: TPE over the report's space, in generations of trials.
+"""The search for hyperparameters: TPE over the original report's space, in generations of trials.
 
 A generation is asked for, evaluated anywhere in any order, and told in order; the sampler is seeded
 by study seed and generation, and pruning looks only at earlier generations. So the table of trials
@@ -30,19 +30,19 @@ from latent_digits.models.objectives import reconstruction
 from latent_digits.project.params import SearchSpace, TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.dead_units import live_neurons, severed
-from latent_digits.training.digits import Digits, brightness, images_of
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.dead_units import has_dead_layer, live_neurons
+from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import DivergedError, Pairs, Recipe, best_row, best_so_far, fit
+from latent_digits.training.training_data import TrainingData, brightness, images_of
 
-COMPLETE, PRUNED, COLLAPSED, FAILED = "complete", "pruned", "collapsed", "failed"
+COMPLETE, PRUNED, DEGENERATE, FAILED = "complete", "pruned", "degenerate", "failed"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One design tried: the best validation MSE up to each finished epoch, and how it ended.
+    """Hyperparameters tried: the best validation MSE up to each finished epoch, and how it ended.
 
-    complete: all epochs done. pruned: given up on the way, see `pruning_bars`. collapsed: done or
+    complete: all epochs done. pruned: given up on the way, see `pruning_bars`. degenerate: done or
     given up, and no better than the mean image, or a layer is dead. failed: a loss was not finite.
     `live_units` is the least number of live neurons in a hidden layer at its best epoch: where that
     is less than Z, the latents depend on each other.
@@ -50,7 +50,7 @@ class Trial:
 
     number: int
     generation: int
-    design: Design
+    hparams: Hyperparameters
     state: str
     val_mse: tuple[float, ...]
     live_units: int | None = None
@@ -61,29 +61,30 @@ class Trial:
         return self.val_mse[-1] if self.val_mse else math.inf
 
 
-class Asked(NamedTuple):
+class PlannedTrial(NamedTuple):
     """A trial to be run; `bars` are the values above which it is pruned, one an epoch."""
 
     number: int
     generation: int
-    design: Design
+    hparams: Hyperparameters
     bars: tuple[float, ...]
 
 
 def search(
-    evaluate: Callable[[Sequence[Asked]], list[Trial]],
+    evaluate: Callable[[Sequence[PlannedTrial]], list[Trial]],
     params: TuneParams,
     constant_mse: float,
     seed: int,
 ) -> list[Trial]:
-    """All trials, in order; the report's design is trial 0. `evaluate` runs a generation.
+    """All trials, in order; the original report's hyperparameters are trial 0.
 
-    `constant_mse` is that of the mean image: what a trial must beat to go on.
+    `evaluate` runs a generation; `constant_mse` is that of the mean image: what a trial must beat
+    to go on.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = distributions(params.space)
     study = optuna.create_study(direction="minimize")
-    study.enqueue_trial(params.report_design.model_dump())
+    study.enqueue_trial(params.report_hyperparameters.model_dump())
     done: list[Trial] = []
     for generation in range(math.ceil(params.trials / params.generation)):
         study.sampler = optuna.samplers.TPESampler(
@@ -91,11 +92,14 @@ def search(
             seed=seed_for(seed, "generation", generation) % 2**32,
         )
         size = min(params.generation, params.trials - len(done))
-        asked = [study.ask(space) for _ in range(size)]
+        planned = [study.ask(space) for _ in range(size)]
         bars = pruning_bars(done, params, constant_mse)
-        calls = [Asked(one.number, generation, Design(**one.params), bars) for one in asked]
+        calls = [
+            PlannedTrial(one.number, generation, Hyperparameters(**one.params), bars)
+            for one in planned
+        ]
         found = sorted(evaluate(calls), key=lambda trial: trial.number)
-        for one, trial in zip(asked, found, strict=True):
+        for one, trial in zip(planned, found, strict=True):
             tell(study, one, trial, params.epochs)
         done += found
     return done
@@ -112,16 +116,16 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     }
 
 
-def tell(study: optuna.Study, asked: optuna.Trial, trial: Trial, epochs: int) -> None:
+def tell(study: optuna.Study, planned: optuna.Trial, trial: Trial, epochs: int) -> None:
     """Report a trial to the sampler: its value when it did all `epochs`, else how far it came."""
     for epoch, value in enumerate(trial.val_mse, start=1):
-        asked.report(value, epoch)
+        planned.report(value, epoch)
     if trial.state == FAILED:
-        study.tell(asked, state=TrialState.FAIL)
+        study.tell(planned, state=TrialState.FAIL)
     elif len(trial.val_mse) < epochs:
-        study.tell(asked, state=TrialState.PRUNED)
+        study.tell(planned, state=TrialState.PRUNED)
     else:
-        study.tell(asked, trial.value)
+        study.tell(planned, trial.value)
 
 
 def pruning_bars(
@@ -146,29 +150,31 @@ def pruning_bars(
 
 
 def run_trial(
-    digits: Digits,
-    asked: Asked,
+    data: TrainingData,
+    planned: PlannedTrial,
     seed: int,
     checkpoint: Checkpoint | None,
     report: Callable[[Checkpoint], Any],
 ) -> Trial:
-    """One trial: an autoencoder of the asked design, trained for as many epochs as there are bars.
+    """One trial: an autoencoder with these hyperparameters, trained for an epoch a bar.
 
     It is measured by them once its learning rate has risen, with large batches in a later epoch.
-    A collapse is recorded, not tried again: a design that often collapses is a worse design. Given
-    a checkpoint that it has reported, the trial goes on after it.
+    A degenerate trial is recorded, not tried again: hyperparameters that often give one are worse.
+    Given a checkpoint that it has reported, the trial goes on after it.
     """
-    number, generation, design, bars = asked
+    number, generation, hparams, bars = planned
     best = best_so_far(row["val_loss"] for row in checkpoint.history) if checkpoint else []
 
     def on_epoch(checkpoint: Checkpoint) -> None:
         best[:] = best_so_far(row["val_loss"] for row in checkpoint.history)
         report(checkpoint)
 
-    train, val = images_of(digits)
-    build = partial(Autoencoder, design.latent_dim, design.dropout)
-    model = initialised(seed, build, brightness(digits))
-    recipe = Recipe(design.optimizer, design.lr, design.batch_size, len(bars), patience=len(bars))
+    train, val = images_of(data)
+    build = partial(Autoencoder, hparams.latent_dim, hparams.dropout)
+    model = initialised(seed, build, brightness(data))
+    recipe = Recipe(
+        hparams.optimizer, hparams.lr, hparams.batch_size, len(bars), patience=len(bars)
+    )
     warm = recipe.warm_epoch(len(train))
     try:
         history = fit(
@@ -183,21 +189,21 @@ def run_trial(
             on_epoch=on_epoch,
         )
     except DivergedError:
-        return Trial(number, generation, design, FAILED, tuple(best))
+        return Trial(number, generation, hparams, FAILED, tuple(best))
     row = best_row(history)
-    state = COLLAPSED if severed(row) else final_state(best, bars, constant_mse(digits))
-    return Trial(number, generation, design, state, tuple(best), live_neurons(model, row))
+    state = DEGENERATE if has_dead_layer(row) else final_state(best, bars, constant_mse(data))
+    return Trial(number, generation, hparams, state, tuple(best), live_neurons(model, row))
 
 
-def constant_mse(digits: Digits) -> float:
+def constant_mse(data: TrainingData) -> float:
     """The validation MSE of the mean image: what a trial must beat."""
-    return reconstruction.constant_loss(digits.train_images, digits.val_images)
+    return reconstruction.constant_loss(data.train_images, data.val_images)
 
 
 def final_state(best: Sequence[float], bars: Sequence[float], constant_mse: float) -> str:
     """How a trial with finite losses ended."""
     if best[-1] >= constant_mse:
-        return COLLAPSED
+        return DEGENERATE
     return COMPLETE if len(best) == len(bars) else PRUNED
 
 
@@ -207,30 +213,33 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
     if not complete:
         states = ", ".join(sorted({trial.state for trial in trials}))
         raise UserError(
-            f"none of the {len(trials)} trials is complete ({states}): no design to go on with. "
-            "Raise tune.epochs and tune.pruning_warmup, above all with few images (their learning "
-            "rate rises over the first steps), or widen tune.space in params.yaml."
+            f"none of the {len(trials)} trials is complete ({states}): no hyperparameters to go on "
+            "with. Raise tune.epochs and tune.pruning_warmup, above all with few images (their "
+            "learning rate rises over the first steps), or widen tune.space in params.yaml."
         )
     return min(complete, key=lambda trial: trial.value)
 
 
-def conclude(trials: Sequence[Trial], params: TuneParams) -> tuple[Design, Row]:
-    """The design to go on with, and how it was found; without trials, the report's own."""
+def conclude(trials: Sequence[Trial], params: TuneParams) -> tuple[Hyperparameters, Row]:
+    """The hyperparameters to go on with, and how they were found; else the original report's."""
     if params.trials == 0:
-        return Design(**params.report_design.model_dump()), {"found_by": "the report"}
+        return Hyperparameters(**params.report_hyperparameters.model_dump()), {
+            "found_by": "original report"
+        }
     best = best_trial(trials)
-    return best.design, {"found_by": "search", "trial": best.number, "val_mse": best.value}
+    return best.hparams, {"found_by": "search", "trial": best.number, "val_mse": best.value}
 
 
 def columns(epochs: int) -> list[str]:
     """The names of the table of trials' columns."""
-    design = [field.name for field in fields(Design)]
+    hparams = [field.name for field in fields(Hyperparameters)]
     by_epoch = [f"val_mse_{epoch}" for epoch in range(1, epochs + 1)]
-    return ["trial", "generation", "state", "val_mse", "epochs", "live_units", *design, *by_epoch]
+    return ["trial", "generation", "state", "val_mse", "epochs", "live_units", *hparams, *by_epoch]
 
 
 def table(trials: Sequence[Trial]) -> list[Row]:
-    """A row a trial: its design, how it ended, and the best validation MSE up to each epoch."""
+    """A row a trial: hyperparameters, how it ended, and the best validation MSE up to each
+    epoch."""
     return [
         {
             "trial": trial.number,
@@ -239,7 +248,7 @@ def table(trials: Sequence[Trial]) -> list[Row]:
             "val_mse": trial.value if trial.val_mse else None,
             "epochs": len(trial.val_mse),
             "live_units": trial.live_units,
-            **asdict(trial.design),
+            **asdict(trial.hparams),
             **{f"val_mse_{epoch}": mse for epoch, mse in enumerate(trial.val_mse, start=1)},
         }
         for trial in trials

@@ -5,53 +5,53 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from latent_digits.console import Board, UserError, losses, say
+from latent_digits.console import ProgressDisplay, UserError, losses, say
 from latent_digits.data.dataset import Dataset
-from latent_digits.data.resume_cache import Store
+from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.data.storage import Row, write_csv
 from latent_digits.models.weights import save_model
 from latent_digits.project.params import FabricParams
-from latent_digits.study.trainings import CollapsedError, Trained, Training
+from latent_digits.study.trainings import DegenerateError, Trained, Training
 from latent_digits.tracking.stage_run import StageRun
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.digits import Digits
+from latent_digits.training.checkpoint_file import CheckpointFile
 from latent_digits.training.loop import DivergedError, best_row
 from latent_digits.training.ranks import DEFAULT, RankLostError, Spread, run_rank
-from latent_digits.training.resuming import Resuming
+from latent_digits.training.training_data import TrainingData
 from latent_digits.training.workers import Call, CallError, Workers, side_by_side, workers
 
 STARTS = 3  # of a training over several processes
 REMEDIES: dict[type, str] = {
     DivergedError: "lower the learning rate",
-    CollapsedError: "raise the learning rate or patience if the validation loss was still falling, "
-    "else lower the learning rate or the dropout",
+    DegenerateError: "raise the learning rate or patience if the validation loss was still "
+    "falling, else lower the learning rate or the dropout",
 }
 
 
 def run_trainings(
-    store: Store,
-    digits: Digits,
+    cache: ResumeCache,
+    data: TrainingData,
     trainings: Mapping[str, Training],
     fabric: FabricParams,
     log: Callable[[Row, int], Any],
 ) -> dict[str, Trained]:
-    """Each training's result by its name; trainings that were killed go on as `store` has them.
+    """Each training's result by its name; trainings that were killed go on as the `cache` has them.
 
     `log` gets each epoch's values under the training's name, and the epoch.
 
     Side by side, a process each, or one after the other where `fabric` asks for several processes
-    a training. Raises UserError when one diverges or collapses each time.
+    a training. Raises UserError when one diverges or fails to learn each time.
     """
-    stage, spread = store.stage, Spread(**fabric.model_dump())
+    stage, spread = cache.stage, Spread(**fabric.model_dump())
     count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
-    with store, workers(count) as crew, Board(stage) as board:
+    with cache, workers(count) as pool, ProgressDisplay(stage) as progress:
         saved = {
-            name: Resuming(store.slot(name, training, spread))
+            name: CheckpointFile(cache.slot(name, training, spread))
             for name, training in trainings.items()
         }
         for name, training in trainings.items():
             before = saved[name].latest
-            board.begin(name, training.recipe.epochs, done=len(before.history) if before else 0)
+            progress.begin(name, training.recipe.epochs, done=len(before.history) if before else 0)
 
         def on_report(name: str, event: Checkpoint | str) -> None:
             if isinstance(event, str):
@@ -59,10 +59,10 @@ def run_trainings(
             elif saved[name].save(event):
                 row = event.history[-1]
                 epoch = int(row["epoch"])
-                board.advance(name, epoch, trainings[name].recipe.epochs, losses(row))
+                progress.advance(name, epoch, trainings[name].recipe.epochs, losses(row))
                 log({name: without_epoch(row)}, epoch)
 
-        shared = crew.share(digits)
+        shared = pool.share(data)
 
         def call(name: str) -> Call:
             return trainings[name], shared, saved[name].latest
@@ -70,24 +70,24 @@ def run_trainings(
         calls = {name: partial(call, name) for name in trainings}
         results: dict[str, Trained] = {}
         try:
-            for name, trained in ended(crew, spread, calls, on_report):
+            for name, trained in ended(pool, spread, calls, on_report):
                 results[name] = trained
                 best = best_row(trained.history)
-                board.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
+                progress.end(name, f"best epoch {best['epoch']:.0f}: {losses(best)}")
         except CallError as failure:
             remedy = REMEDIES.get(type(failure.__cause__))
             if remedy is None:
                 raise
             raise UserError(
                 f"{stage} {failure.name}: {failure.__cause__}; {remedy} in params.yaml (under tune "
-                "where the design comes from the search)."
+                "where the hyperparameters come from the search)."
             ) from None
-        store.keep(*trainings)
+        cache.keep_only(*trainings)
     return results
 
 
 def ended(
-    crew: Workers,
+    pool: Workers,
     spread: Spread,
     calls: Mapping[str, Callable[[], Call]],
     on_report: Callable[[str, Any], Any],
@@ -98,15 +98,15 @@ def ended(
     """
     if spread.processes > 1:
         for name, call in calls.items():
-            yield name, over_ranks(crew, spread, name, call, on_report)
+            yield name, over_ranks(pool, spread, name, call, on_report)
         return
     # Without Fabric, where it would change nothing: its import takes seconds.
     before = () if spread == DEFAULT else (run_rank, spread, 0, None, "")
-    yield from crew.run({name: (*before, *call()) for name, call in calls.items()}, on_report)
+    yield from pool.run({name: (*before, *call()) for name, call in calls.items()}, on_report)
 
 
 def over_ranks(
-    crew: Workers,
+    pool: Workers,
     spread: Spread,
     name: str,
     call: Callable[[], Call],
@@ -115,7 +115,7 @@ def over_ranks(
     """The result of a call that is started again when one of its processes is lost."""
     for _ in range(STARTS):
         try:
-            return crew.run_spread(name, spread, call(), on_report)
+            return pool.run_spread(name, spread, call(), on_report)
         except RankLostError as loss:
             say(f"{name}: lost one of {spread.processes} processes ({loss}).")
     raise UserError(

@@ -1,4 +1,4 @@
-"""The report's noise: speckle, salt & pepper and Gaussian, on every image, in this order.
+"""The original report's noise: speckle, salt & pepper and Gaussian, on every image, in this order.
 
 Images are [B, 1, H, W] in [0, 1], and are clipped to that range after each noise. Draws come from
 torch's global generator, which the caller seeds; on the CPU a normal number is one of 65,536

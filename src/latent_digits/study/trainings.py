@@ -37,25 +37,25 @@ from latent_digits.models.weights import arrays_of
 from latent_digits.seeds import seed_for
 from latent_digits.study.noise import Noise, corrupted
 from latent_digits.training.checkpoint import Checkpoint
-from latent_digits.training.dead_units import dead_shares, live_neurons, severed
-from latent_digits.training.digits import Digits, brightness, images_of, labels_of
-from latent_digits.training.loop import Pairs, Recipe, Row, best_row, fit
+from latent_digits.training.dead_units import dead_shares, has_dead_layer, live_neurons
+from latent_digits.training.loop import EpochMetrics, Pairs, Recipe, best_row, fit
+from latent_digits.training.training_data import TrainingData, brightness, images_of, labels_of
 
 Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
 VAE_WARMUP = 1000  # steps
 ATTEMPTS = 5
-TOLD = 0.4  # of a layer's units: up to a third die in a good training
+MANY_DEAD = 0.4  # of a layer's units: up to a third die in a good training
 
 
 @dataclass(frozen=True)
 class Trained:
     """A fitted model's weights by name, its history, and how many parameters were trained.
 
-    `attempt` is 1 unless the training collapsed before; see `trained`.
+    `attempt` is 1 unless the training was degenerate before; see `trained`.
     """
 
     weights: Arrays
-    history: list[Row]
+    history: list[EpochMetrics]
     trainable_parameters: int
     attempt: int
 
@@ -74,7 +74,9 @@ class Training(ABC):
         """What it takes to build the model again; see `latent_digits.models.weights`."""
 
     @abstractmethod
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+    def __call__(
+        self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
         """The fitted model."""
 
 
@@ -92,11 +94,13 @@ class AutoencoderTraining(Training):
     def about(self) -> dict[str, Any]:
         return {"model": "autoencoder", "latent_dim": self.latent_dim}
 
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
-        train, val = images_of(digits)
+    def __call__(
+        self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
+        train, val = images_of(data)
         seen = corrupted(val, self.noise, seed_for(self.seed, "val-noise")) if self.noise else val
         pairs = Pairs(train, train), Pairs(seen, val)
-        task = Task(reconstruction, *pairs, brightness(digits), self.noise)
+        task = Task(reconstruction, *pairs, brightness(data), self.noise)
         build = partial(Autoencoder, self.latent_dim, self.dropout)
         return trained(build, task, self.recipe, self.seed, checkpoint, report)
 
@@ -114,10 +118,12 @@ class VaeTraining(Training):
     def about(self) -> dict[str, Any]:
         return {"model": "variational_autoencoder", "latent_dim": self.latent_dim}
 
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
+    def __call__(
+        self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
         recipe = replace(self.recipe, warmup=VAE_WARMUP)
-        train, val = images_of(digits)
-        task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), brightness(digits))
+        train, val = images_of(data)
+        task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), brightness(data))
         build = partial(VariationalAutoencoder, self.latent_dim)
         return trained(build, task, recipe, self.seed, checkpoint, report)
 
@@ -133,9 +139,11 @@ class ClassifierTraining(Training):
     def about(self) -> dict[str, Any]:
         return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
 
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
-        train, val = map(Pairs, images_of(digits), labels_of(digits))
-        task = Task(classification, train, val, brightness(digits))
+    def __call__(
+        self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
+        train, val = map(Pairs, images_of(data), labels_of(data))
+        task = Task(classification, train, val, brightness(data))
         return trained(self.build, task, self.recipe, self.seed, checkpoint, report)
 
     def build(self) -> Classifier:
@@ -158,10 +166,12 @@ class HeadTraining(Training):
     def about(self) -> dict[str, Any]:
         return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
 
-    def __call__(self, digits: Digits, checkpoint: Checkpoint | None, report: Report) -> Trained:
-        encoder = self.encoder(brightness(digits))
-        train_images, val_images = images_of(digits)
-        train_labels, val_labels = labels_of(digits)
+    def __call__(
+        self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
+    ) -> Trained:
+        encoder = self.encoder(brightness(data))
+        train_images, val_images = images_of(data)
+        train_labels, val_labels = labels_of(data)
         encoder.to(train_images.device)
         latents = features(encoder, train_images)
         mean, deviation = latents.mean(0), latents.std(0)
@@ -169,7 +179,7 @@ class HeadTraining(Training):
         deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
         train = Pairs((latents - mean) / deviation, train_labels)
         val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
-        task = Task(classification, train, val, brightness(digits))
+        task = Task(classification, train, val, brightness(data))
         build = partial(Head, self.latent_dim, self.hidden)
         head = trained(build, task, self.recipe, self.seed, checkpoint, report)
         raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
@@ -216,7 +226,7 @@ class Task:
         return self.objective.constant_loss(*targets)
 
 
-class CollapsedError(Exception):
+class DegenerateError(Exception):
     """A model that is no better than a constant answer, from whatever initial weights."""
 
 
@@ -233,7 +243,8 @@ def trained(
     A large learning rate can kill most units in the first steps, less often with a warm-up; the
     model then answers the same to every input. A training that had its chance and is no better than
     a constant answer is started again from other weights, and the result says how often. Raises
-    CollapsedError after ATTEMPTS of them. One whose epochs were too few for a chance is told.
+    DegenerateError after ATTEMPTS of them. Of one whose epochs were too few for a chance a warning
+    is reported.
     """
     for attempt in range(checkpoint.attempt if checkpoint else 1, ATTEMPTS + 1):
         attempt_seed = seed_for(seed, "attempt", attempt)
@@ -248,20 +259,20 @@ def trained(
             recipe,
             attempt_seed,
             task.corrupt,
-            stop=partial(collapsed, task=task, recipe=recipe),
+            stop=partial(is_degenerate, task=task, recipe=recipe),
             checkpoint=checkpoint if checkpoint and checkpoint.attempt == attempt else None,
             on_epoch=partial(report_attempt, report, attempt),
         )
         losses = (
             f"validation loss {best_row(history)['val_loss']:.4g}, a constant answer has "
             f"{task.constant_loss:.4g}"
-        ) + (", and a layer has no live unit" if severed(best_row(history)) else "")
-        if collapsed(history, task, recipe):
-            report(f"collapsed in attempt {attempt} of {ATTEMPTS}: {losses}")
+        ) + (", and a layer has no live unit" if has_dead_layer(best_row(history)) else "")
+        if is_degenerate(history, task, recipe):
+            report(f"degenerate in attempt {attempt} of {ATTEMPTS}: {losses}")
             continue
-        for told in remarks(model, best_row(history)):
-            report(told)
-        if worthless(history, task):
+        for warning in dead_unit_warnings(model, best_row(history)):
+            report(warning)
+        if failed_to_learn(history, task):
             warm = recipe.warm_epoch(len(task.train.inputs))
             report(
                 f"too short to tell whether it learns: {losses}, after epoch {len(history)} with a "
@@ -269,7 +280,7 @@ def trained(
                 "params.yaml."
             )
         return Trained(arrays_of(model), history, parameter_count(model), attempt)
-    raise CollapsedError(
+    raise DegenerateError(
         f"no better than a constant answer after {ATTEMPTS} attempts, learning rate {recipe.lr}"
     )
 
@@ -278,18 +289,18 @@ def report_attempt(report: Report, attempt: int, checkpoint: Checkpoint) -> None
     report(replace(checkpoint, attempt=attempt))
 
 
-def collapsed(history: list[Row], task: Task, recipe: Recipe) -> bool:
+def is_degenerate(history: list[EpochMetrics], task: Task, recipe: Recipe) -> bool:
     """Whether a model had its chance, and answers the same to every input all the same.
 
     Its chance is as many epochs after the warm-up as its patience.
     """
     since = len(history) - recipe.warm_epoch(len(task.train.inputs))
-    return since >= recipe.patience and worthless(history, task)
+    return since >= recipe.patience and failed_to_learn(history, task)
 
 
-def remarks(model: nn.Module, row: Row) -> Iterator[str]:
-    """What is to be said of the units that are dead in the epoch whose weights are kept."""
-    lost = {layer: share for layer, share in dead_shares(row).items() if share > TOLD}
+def dead_unit_warnings(model: nn.Module, row: EpochMetrics) -> Iterator[str]:
+    """Warnings of the units that are dead in the epoch whose weights are kept."""
+    lost = {layer: share for layer, share in dead_shares(row).items() if share > MANY_DEAD}
     if lost:
         shares = ", ".join(f"{100 * share:.0f} % of {layer}" for layer, share in lost.items())
         yield (
@@ -305,10 +316,10 @@ def remarks(model: nn.Module, row: Row) -> Iterator[str]:
             )
 
 
-def worthless(history: list[Row], task: Task) -> bool:
+def failed_to_learn(history: list[EpochMetrics], task: Task) -> bool:
     """Whether no epoch was better than a constant answer, or the best one has a dead layer."""
     best = best_row(history)
-    return best["val_loss"] >= task.constant_loss or severed(best)
+    return best["val_loss"] >= task.constant_loss or has_dead_layer(best)
 
 
 def features(encoder: nn.Module, images: Tensor) -> Tensor:

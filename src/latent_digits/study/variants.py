@@ -1,4 +1,5 @@
-"""Which trainings the study's stages run: the report's models and the controls beside them."""
+"""Which trainings the study's stages run: the original report's models and baselines beside
+them."""
 
 from dataclasses import replace
 
@@ -20,17 +21,17 @@ from latent_digits.study.trainings import (
     Training,
     VaeTraining,
 )
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import Recipe
 
 
-def autoencoders(design: Design, params: TrainAeParams, seed: int) -> dict[str, Training]:
+def autoencoders(hparams: Hyperparameters, params: TrainAeParams, seed: int) -> dict[str, Training]:
     """The autoencoder at the tuned Z, and at Z = 2."""
     return {
         "ae": AutoencoderTraining(
-            latent_dim=design.latent_dim,
-            dropout=design.dropout,
-            recipe=tuned_recipe(design, params.ae),
+            latent_dim=hparams.latent_dim,
+            dropout=hparams.dropout,
+            recipe=tuned_recipe(hparams, params.ae),
             seed=seed_for(seed, "train_ae", "ae"),
         ),
         "ae_2d": AutoencoderTraining(
@@ -43,25 +44,25 @@ def autoencoders(design: Design, params: TrainAeParams, seed: int) -> dict[str, 
 
 
 def denoisers(
-    design: Design, budget: Budget, levels: NoiseLevels, seed: int
+    hparams: Hyperparameters, budget: Budget, levels: NoiseLevels, seed: int
 ) -> dict[str, Training]:
     """The autoencoder at the tuned Z, from noisy to clean."""
     return {
         "denoiser": AutoencoderTraining(
-            latent_dim=design.latent_dim,
-            dropout=design.dropout,
+            latent_dim=hparams.latent_dim,
+            dropout=hparams.dropout,
             noise=Noise(**levels.model_dump()),
-            recipe=tuned_recipe(design, budget),
+            recipe=tuned_recipe(hparams, budget),
             seed=seed_for(seed, "train_denoise", "denoiser"),
         )
     }
 
 
-def vaes(design: Design, params: TrainVaeParams, seed: int) -> dict[str, Training]:
+def vaes(hparams: Hyperparameters, params: TrainVaeParams, seed: int) -> dict[str, Training]:
     """The variational autoencoder at the tuned Z, and at Z = 2."""
     return {
         "vae": VaeTraining(
-            latent_dim=design.latent_dim,
+            latent_dim=hparams.latent_dim,
             recipe=own_recipe(params.vae),
             seed=seed_for(seed, "train_vae", "vae"),
         ),
@@ -74,14 +75,14 @@ def vaes(design: Design, params: TrainVaeParams, seed: int) -> dict[str, Trainin
 
 
 def classifiers(
-    design: Design, encoder: Arrays, params: FinetuneParams, seed: int
+    hparams: Hyperparameters, encoder: Arrays, params: FinetuneParams, seed: int
 ) -> dict[str, Training]:
     """A head on the trained encoder; the same on an untrained one; and all of it from scratch.
 
     The two heads start from the same weights, so that what differs is the encoder under them.
     """
     head = HeadTraining(
-        latent_dim=design.latent_dim,
+        latent_dim=hparams.latent_dim,
         hidden=params.hidden,
         encoder_weights=encoder,
         recipe=own_recipe(params.head),
@@ -91,18 +92,18 @@ def classifiers(
         "classifier": head,
         "classifier_random_encoder": replace(head, encoder_weights=None),
         "classifier_end_to_end": ClassifierTraining(
-            latent_dim=design.latent_dim,
+            latent_dim=hparams.latent_dim,
             hidden=params.hidden,
-            dropout=design.dropout,
+            dropout=hparams.dropout,
             recipe=own_recipe(params.end_to_end),
             seed=seed_for(seed, "finetune"),
         ),
     }
 
 
-def tuned_recipe(design: Design, budget: Budget) -> Recipe:
+def tuned_recipe(hparams: Hyperparameters, budget: Budget) -> Recipe:
     """How the search says to train, for as long as the budget says."""
-    return Recipe(design.optimizer, design.lr, design.batch_size, budget.epochs, budget.patience)
+    return Recipe(hparams.optimizer, hparams.lr, hparams.batch_size, budget.epochs, budget.patience)
 
 
 def own_recipe(params: FullRecipe) -> Recipe:

@@ -19,14 +19,14 @@ def home() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
-def asked() -> str:
+def configured_uri() -> str:
     """The tracking server that the user names, else a SQLite file beside the project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
 def data_base() -> Path | None:
     """The SQLite file that is the tracking server, relative to the project; None for any other."""
-    scheme, _, rest = asked().partition(":///")
+    scheme, _, rest = configured_uri().partition(":///")
     if scheme.partition("+")[0] != "sqlite":
         return None
     return (home() / unquote(rest.partition("?")[0])).resolve()
@@ -36,8 +36,8 @@ def tracking_uri() -> str:
     """The tracking server's address for MLflow, which does not depend on the process's folder."""
     file = data_base()
     if file is None:
-        return asked()
-    _, mark, options = asked().partition("?")
+        return configured_uri()
+    _, mark, options = configured_uri().partition("?")
     return f"{sqlite_address(file)}{mark}{options}"
 
 
@@ -52,10 +52,10 @@ def sqlite_address(file: Path) -> str:
 
 def place() -> str:
     """Where runs are logged, for a person to read: without password and options."""
-    return str(data_base() or without_secrets(asked()).partition("?")[0])
+    return str(data_base() or without_secrets(configured_uri()).partition("?")[0])
 
 
-def journals() -> Path:
+def queue_folder() -> Path:
     """The folder of the upload queue: what is not sent yet."""
     return home() / "mlflow-unsent"
 
@@ -63,8 +63,8 @@ def journals() -> Path:
 @contextmanager
 def only_one(name: str) -> Iterator[None]:
     """A block that one process at a time runs."""
-    journals().mkdir(exist_ok=True)
-    with (journals() / f".{name}.lock").open("w") as lock:
+    queue_folder().mkdir(exist_ok=True)
+    with (queue_folder() / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -76,6 +76,6 @@ def one_line(error: BaseException) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without the user and the password of any address in it."""
-    for ours in re.findall("//(.*@)", asked()):  # which may hold a space
+    for ours in re.findall("//(.*@)", configured_uri()):  # which may hold a space
         text = text.replace(ours, "")
     return re.sub(r"//\S*@", "//", text)

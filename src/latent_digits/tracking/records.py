@@ -1,4 +1,4 @@
-"""What a run is told about itself: the entries that tracking writes and sending sends."""
+"""The entries of the upload queue: what a run says of itself."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from safetensors import safe_open
 from latent_digits.data.storage import read_csv, read_json, read_tensors
 from latent_digits.project.provenance import Digests, Study, digest, flatten
 from latent_digits.tracking.upload_queue import Entry
-from latent_digits.training.hyperparameters import Design
+from latent_digits.training.hyperparameters import Hyperparameters
 
 MODELS, HISTORIES = Path("data/models"), Path("reports/histories")
 TRIALS = Path("reports/trials.csv")
@@ -21,15 +21,15 @@ SPLIT = "data/split/"
 VALIDATION = f"{SPLIT}val.safetensors"
 METRICS, EVALUATION = "reports/metrics.json", "reports/evaluation.json"
 RESULTS = (METRICS, EVALUATION, "reports/report.md", "reports/figures")
-DESIGN = "reports/design.json"
+HYPERPARAMETERS = "reports/hyperparameters.json"
 
 
 def study_entry(study: Study) -> Entry:
-    """The state of the study: all parameters that some stage reads, flattened."""
+    """The parent run: all parameters that some stage reads, flattened."""
     parameters = {k: v for stage in study.stages for k, v in study.parameters(stage).items()}
     return {
-        "state": study.state,
-        "tags": {"study": study.state, "mlflow.source.name": "dvc.yaml"} | commit_tags(study),
+        "state": study.fingerprint,
+        "tags": {"study": study.fingerprint, "mlflow.source.name": "dvc.yaml"} | commit_tags(study),
         "stages": list(study.stages),
         "params": dict(flatten(parameters)),
         "read": study.sources,
@@ -48,7 +48,7 @@ def stage_entry(
     return {
         "stage": stage,
         "tags": tags | commit_tags(study),
-        "params": dict(flatten(parameters)) | found_design(study, dependencies),
+        "params": dict(flatten(parameters)) | found_hyperparameters(study, dependencies),
         "read": dependencies,
         "datasets": [
             dataset(study.folder / path, path, md5)
@@ -58,12 +58,16 @@ def stage_entry(
     }
 
 
-def found_design(study: Study, dependencies: Digests) -> dict[str, Any]:
+def found_hyperparameters(study: Study, dependencies: Digests) -> dict[str, Any]:
     """The hyperparameters that the search found, for a stage that reads them."""
-    if DESIGN not in dependencies:
+    if HYPERPARAMETERS not in dependencies:
         return {}
-    found = read_json(study.folder / DESIGN)
-    return {f"design.{one.name}": found[one.name] for one in fields(Design) if one.name in found}
+    found = read_json(study.folder / HYPERPARAMETERS)
+    return {
+        f"hyperparameters.{one.name}": found[one.name]
+        for one in fields(Hyperparameters)
+        if one.name in found
+    }
 
 
 def commit_tags(study: Study) -> dict[str, str]:

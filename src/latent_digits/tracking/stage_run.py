@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from latent_digits.arithmetic import remarks
+from latent_digits.arithmetic import notices
 from latent_digits.console import UserError, say, say_once
 from latent_digits.data.storage import Row, require_room
 from latent_digits.project.provenance import flatten, read_study
-from latent_digits.tracking.addresses import journals, one_line, place, workspace
-from latent_digits.tracking.mlflow.system_metrics import Machine
+from latent_digits.tracking.addresses import one_line, place, queue_folder, workspace
+from latent_digits.tracking.mlflow.system_metrics import SystemMetrics
 from latent_digits.tracking.records import end_entry, model_entry, stage_entry, study_entry
-from latent_digits.tracking.upload_queue import Kind, begin_journal
+from latent_digits.tracking.upload_queue import Kind, begin_queue
 
 RETRY_SECONDS = 10.0
 LATER = (
@@ -40,8 +40,8 @@ class StageRun:
     def __init__(self, stage: str, parameters: Mapping[str, Any]):
         self.stage = stage
         require_room(workspace())
-        for remark in remarks():
-            say_once(remark)
+        for notice in notices():
+            say_once(notice)
         self.study = read_study(workspace())
         settings = self.study.params.get("tracking", {})
         if settings.get("required", False):
@@ -51,12 +51,14 @@ class StageRun:
         about = stage_entry(self.study, stage, parameters, self.dependencies)
         self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
         self.epoch_ended: dict[str, float] = {}
-        self.journal = begin_journal(journals(), stage, study=study_entry(self.study), stage=about)
+        self.queue = begin_queue(queue_folder(), stage, study=study_entry(self.study), stage=about)
         self.noted, self.ended = threading.Event(), threading.Event()
         self.noted.set()
         self.writer = threading.Thread(target=self.write, name="mlflow", daemon=True)
         self.writer.start()
-        self.machine = Machine(self.metrics) if settings.get("system_metrics", False) else None
+        self.machine = (
+            SystemMetrics(self.metrics) if settings.get("system_metrics", False) else None
+        )
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Nested numbers under dotted names, at one step (an epoch, or a trial)."""
@@ -73,12 +75,12 @@ class StageRun:
         """Files and folders as artifacts, under their own names."""
         with harmless():
             for path in paths:
-                self.note("files", names=[self.journal.keep(path)])
+                self.note("files", names=[self.queue.attach(path)])
 
     def trials(self, table: Path) -> None:
         """The search's table as an artifact, and what of its trials is not logged yet."""
         with harmless():
-            name = self.journal.keep(table)
+            name = self.queue.attach(table)
             self.note("files", names=[name])
             self.note("trials", file=name)
 
@@ -86,7 +88,7 @@ class StageRun:
         """A trained model, whose history is written: a version in the registry."""
         with harmless():
             about = model_entry(weights, self.dependencies)
-            self.note("model", file=self.journal.keep(weights), code=self.code, **about)
+            self.note("model", file=self.queue.attach(weights), code=self.code, **about)
 
     def end(self, status: str, error: str = "", patience: float = 120.0) -> None:
         """Note how the stage ended, and wait `patience` seconds until all is sent."""
@@ -94,8 +96,8 @@ class StageRun:
             self.machine.stop()
         with harmless():
             entry = end_entry(self.study, self.stage, status, error)
-            results = [self.journal.keep(self.study.folder / one) for one in entry["results"]]
-            self.journal.add("end", **entry | {"results": results})
+            results = [self.queue.attach(self.study.folder / one) for one in entry["results"]]
+            self.queue.add("end", **entry | {"results": results})
         self.ended.set()
         self.noted.set()
         self.writer.join(patience)
@@ -105,10 +107,10 @@ class StageRun:
     @cached_property
     def code(self) -> str:
         """The name of the kept package, which all models of a stage share."""
-        return self.journal.keep(Path(__file__).parents[1])
+        return self.queue.attach(Path(__file__).parents[1])
 
     def note(self, kind: Kind, **values: Any) -> None:
-        self.journal.add(kind, **values)
+        self.queue.add(kind, **values)
         self.noted.set()
 
     def timed(self, name: str, row: Any) -> Any:
@@ -131,9 +133,9 @@ class StageRun:
             last = self.ended.is_set()
             try:
                 sender = sender or connected()
-                sender.send(self.journal)
-                if last and self.journal.first("end"):
-                    self.journal.remove()
+                sender.send(self.queue)
+                if last and self.queue.first("end"):
+                    self.queue.remove()
             except Exception as error:
                 if not self.warned:
                     say(f"mlflow: {place()} does not take it ({one_line(error)}); {LATER}")
@@ -142,7 +144,7 @@ class StageRun:
                     self.ended.wait(RETRY_SECONDS)
                     self.noted.set()
             if last:
-                self.journal.close()
+                self.queue.close()
                 return
 
 

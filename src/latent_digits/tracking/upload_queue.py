@@ -1,9 +1,9 @@
-"""The upload queue: what MLflow is to be told, kept on disk until MLflow has it.
+"""The upload queue: what MLflow is to get, kept on disk until MLflow has it.
 
-A journal is what one run has in the queue, a folder: `entries.jsonl`, an entry a line; `files/`,
+A run's queue is a folder: `entries.jsonl`, an entry a line; `files/`,
 copies of what the entries name; `cursor.json`, how far it was sent and the ids that MLflow gave.
 Its owner holds a lock, which the system releases when the process ends, however it ends: so an
-unlocked journal is a dead process's.
+unlocked one is a dead process's.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ Kind = Literal[
 ]
 
 
-class Journal:
+class RunQueue:
     """A folder of entries, open for adding and for sending by its owner alone."""
 
     def __init__(self, folder: Path, lock: IO[str]):
@@ -42,21 +42,21 @@ class Journal:
         self.entries.write(json.dumps(entry).encode() + b"\n")
         self.entries.flush()
 
-    def keep(self, path: Path) -> str:
+    def attach(self, path: Path) -> str:
         """Copy a file or folder as it is now; returns the name to give to an entry.
 
         Each copy has a folder of its own, since another thread may be sending the one before.
         """
         name = f"{uuid.uuid4().hex}/{path.name}"
-        kept = self.kept(name)
-        kept.parent.mkdir(parents=True)
+        copy = self.attachment(name)
+        copy.parent.mkdir(parents=True)
         if path.is_dir():
-            shutil.copytree(path, kept, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(path, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(path, kept)
+            shutil.copy(path, copy)
         return name
 
-    def kept(self, name: str) -> Path:
+    def attachment(self, name: str) -> Path:
         return self.folder / "files" / name
 
     def publish(self) -> None:
@@ -95,8 +95,8 @@ class Journal:
         self.lock.close()
 
 
-def draft_journal(folder: Path, name: str) -> Journal:
-    """A new journal in `folder`, with a key that no other has and that sorts by time.
+def draft_queue(folder: Path, name: str) -> RunQueue:
+    """A new queue in `folder`, with a key that no other has and that sorts by time.
 
     Nobody finds it before it is published, so a process that dies leaves no half of one.
     """
@@ -104,32 +104,32 @@ def draft_journal(folder: Path, name: str) -> Journal:
     draft.mkdir(parents=True)
     lock = (draft / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    return Journal(draft, lock)
+    return RunQueue(draft, lock)
 
 
-def begin_journal(
+def begin_queue(
     folder: Path, name: str, study: Entry | None = None, stage: Entry | None = None
-) -> Journal:
-    """A journal that holds the entries of a study and of a stage, and that others may find."""
-    journal = draft_journal(folder, name)
+) -> RunQueue:
+    """A queue that holds the entries of a study and of a stage, and that others may find."""
+    queue = draft_queue(folder, name)
     if study:
-        journal.add("study", **study)
+        queue.add("study", **study)
     if stage:
-        journal.add("stage", **stage)
-    journal.publish()
-    return journal
+        queue.add("stage", **stage)
+    queue.publish()
+    return queue
 
 
-def left_behind(folder: Path) -> Iterator[Journal]:
-    """The journals whose owners have ended, oldest first; each is the caller's to close."""
+def left_behind(folder: Path) -> Iterator[RunQueue]:
+    """The queues whose owners have ended, oldest first; each is the caller's to close."""
     for one in sorted(folder.glob("[!.]*/")):
         with suppress(FileNotFoundError, BlockingIOError):  # sent by another, or of a live process
             lock = (one / "lock").open("r+")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                journal = Journal(one, lock)
+                queue = RunQueue(one, lock)
             except OSError:
                 lock.close()
                 raise
-            journal.drop_half_an_entry()
-            yield journal
+            queue.drop_half_an_entry()
+            yield queue

@@ -9,8 +9,8 @@ from latent_digits.data.storage import Arrays
 class Checkpoint:
     """All that the epochs to come follow from, beside the training's inputs.
 
-    `arrays` are the state of the descent (weights, their average, the optimizer's moments) and the
-    weights of the best epoch; `history` is a row an epoch. `attempt` counts the starts, see
+    `arrays` are the state of the optimization (weights, their average, the optimizer's moments) and
+    the weights of the best epoch; `history` is a row an epoch. `attempt` counts the starts, see
     `trainings.trained`.
     """
 

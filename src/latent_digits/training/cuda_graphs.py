@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latent_digits.training.optimizers import Number
 
-Take = Callable[[Tensor, Sequence[Number]], None]  # a batch, and the numbers of `Descent.next`
+Take = Callable[[Tensor, Sequence[Number]], None]  # a batch, and the numbers of `Optimization.next`
 EAGER_STEPS = 3  # before the recording, for what libraries set up when they are first called
 
 

@@ -91,7 +91,7 @@ def dead_shares(row: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def severed(row: Mapping[str, float]) -> bool:
+def has_dead_layer(row: Mapping[str, float]) -> bool:
     """Whether all units of a layer are dead, so that nothing passes."""
     branches = "mu_", "log_var_"  # beside one of these the other still passes
     return any(

@@ -1,4 +1,4 @@
-"""A design: what the search chooses, complete, in the file that every later stage reads."""
+"""Hyperparameters: what the search chooses, complete, in the file that every later stage reads."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,8 +9,8 @@ from latent_digits.data.storage import Row, read_json, write_json
 
 
 @dataclass(frozen=True)
-class Design:
-    """Z, and how to train: the five hyperparameters of the report's table 1."""
+class Hyperparameters:
+    """Z, and how to train: the five hyperparameters of the original report's table 1."""
 
     latent_dim: int
     optimizer: str
@@ -19,16 +19,18 @@ class Design:
     dropout: float
 
 
-def save_design(path: Path, design: Design, found: Row, dataset: Dataset) -> None:
-    """Write `design` with how it was `found` and the split that it was found on."""
-    write_json(path, {**asdict(design), **found, "split": dataset.digest})
+def save_hyperparameters(
+    path: Path, hparams: Hyperparameters, found: Row, dataset: Dataset
+) -> None:
+    """Write `hparams` with how they were `found` and on which split."""
+    write_json(path, {**asdict(hparams), **found, "split": dataset.digest})
 
 
-def load_design(path: Path, dataset: Dataset) -> Design:
-    """The design at `path`. Raises UserError when it is incomplete or of another data set."""
+def load_hyperparameters(path: Path, dataset: Dataset) -> Hyperparameters:
+    """The hyperparameters at `path`. Raises UserError when incomplete or of another data set."""
     found = read_json(path)
-    missing = {field.name for field in fields(Design)} - set(found)
+    missing = {field.name for field in fields(Hyperparameters)} - set(found)
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; run `dvc repro tune`.")
     require_same_split(path, found, dataset)
-    return Design(**{field.name: found[field.name] for field in fields(Design)})
+    return Hyperparameters(**{field.name: found[field.name] for field in fields(Hyperparameters)})

@@ -19,9 +19,9 @@ from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.cuda_graphs import Replayed, Take
 from latent_digits.training.dead_units import Units
-from latent_digits.training.optimizers import WARMUP, Descent, Number, clone, copy
+from latent_digits.training.optimizers import WARMUP, Number, Optimization, clone, copy
 
-Row = dict[str, float]
+EpochMetrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def fit(
     recipe: Recipe,
     seed: int,
     corrupt: Callable[[Tensor], Tensor] | None = None,
-    stop: Callable[[list[Row]], bool] = lambda history: False,
+    stop: Callable[[list[EpochMetrics]], bool] = lambda history: False,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Checkpoint], Any] = lambda checkpoint: None,
-) -> list[Row]:
+) -> list[EpochMetrics]:
     """Train `model` and leave it with the averaged weights of its best validation epoch.
 
     Returns the history, a row an epoch: epoch, then train_* (over the epoch, while the weights
@@ -84,28 +84,28 @@ def fit(
     """
     device, here = train.inputs.device, ranks.current()
     engine.accelerate(model.to(device))
-    descent = Descent(model, recipe.optimizer, recipe.lr, recipe.warmup)
-    steps = Steps(model, objective, train, recipe.batch_size, descent, corrupt)
+    optimization = Optimization(model, recipe.optimizer, recipe.lr, recipe.warmup)
+    steps = Steps(model, objective, train, recipe.batch_size, optimization, corrupt)
 
-    history: list[Row] = []
-    best = clone(descent.weights)
+    history: list[EpochMetrics] = []
+    best = clone(optimization.weights)
     if checkpoint:
         history += checkpoint.history
         saved = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
-        descent.restore(saved)
+        optimization.load_state_dict(saved)
         copy(best, {name: saved[f"best.{name}"] for name in best})
     while not (over(history, recipe, len(train.inputs)) or stop(history)):
         epoch = len(history) + 1
         torch.manual_seed(seed_for(seed, "epoch", epoch))
         means = steps.epoch()
         units = Units(model)
-        for buffer in descent.buffers():
+        for buffer in optimization.buffers():
             here.average(buffer)
-        with descent.average.in_place(), here.autocast(), units.watched():
+        with optimization.average.in_place(), here.autocast(), units.watched():
             pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
             values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
         sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
-        row: Row = {"epoch": epoch}
+        row: EpochMetrics = {"epoch": epoch}
         row |= {f"train_{name}": mean for name, mean in means.items()}
         row |= {
             f"val_{name}": total / len(val.inputs) for name, total in here.sums(sums, means).items()
@@ -117,15 +117,15 @@ def fit(
             )
         history.append(row)
         if best_row(history) is row:
-            copy(best, descent.average.values)
-        state = descent.state() | {f"best.{name}": value for name, value in best.items()}
+            copy(best, optimization.average.values)
+        state = optimization.state_dict() | {f"best.{name}": value for name, value in best.items()}
         arrays = {name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
         on_epoch(Checkpoint(arrays, list(history)))
-    copy(descent.weights, best)
+    copy(optimization.weights, best)
     return history
 
 
-def over(history: list[Row], recipe: Recipe, images: int) -> bool:
+def over(history: list[EpochMetrics], recipe: Recipe, images: int) -> bool:
     """Whether all epochs are done, or the last `patience` of them brought nothing better."""
     epoch = len(history)
     best = best_row(history)["epoch"] if history else 0
@@ -147,11 +147,11 @@ class Steps:
         objective: Objective,
         train: Pairs,
         batch_size: int,
-        descent: Descent,
+        optimization: Optimization,
         corrupt: Callable[[Tensor], Tensor] | None = None,
     ):
         self.model, self.objective, self.train = model, objective, train
-        self.batch_size, self.descent, self.corrupt = batch_size, descent, corrupt
+        self.batch_size, self.optimization, self.corrupt = batch_size, optimization, corrupt
         self.totals: dict[str, Tensor] = {}
         self.ranks = ranks.current()
         if self.ranks.processes > min(batch_size, len(train.inputs)):
@@ -175,18 +175,18 @@ class Steps:
         inputs = self.train.inputs
         order = torch.randperm(len(inputs), device=inputs.device)
         for batch in order.split(self.batch_size):
-            self.take(batch, self.descent.next())
+            self.take(batch, self.optimization.next())
         sums = self.ranks.sums(self.totals, self.totals)
         return {name: total / len(inputs) for name, total in sums.items()}
 
     def learn(self, batch: Tensor, numbers: Sequence[Number]) -> None:
-        """A step on the images at `batch`, with the numbers of `Descent.next`."""
+        """A step on the images at `batch`, with the numbers of `Optimization.next`."""
         part = self.ranks.slice(len(batch))
         if part.start < part.stop:  # an epoch's last batch may be too small for all processes
             with sliced(Share(part.start, len(batch))), self.ranks.autocast():
                 self.backward(batch[part], 1 / len(batch))
-        self.ranks.add_up(self.descent.flat.gradients)
-        self.descent.update(numbers)
+        self.ranks.add_up(self.optimization.flat.gradients)
+        self.optimization.update(numbers)
 
     def backward(self, batch: Tensor, weight: float) -> None:
         """Add the gradients of the images at `batch`, each with `weight`, and their values."""
@@ -209,6 +209,6 @@ def best_so_far(losses: Iterable[float]) -> list[float]:
     return list(accumulate(losses, min))
 
 
-def best_row(history: list[Row]) -> Row:
+def best_row(history: list[EpochMetrics]) -> EpochMetrics:
     """The row of the epoch whose weights `fit` kept."""
     return min(history, key=lambda row: row["val_loss"])

@@ -1,4 +1,4 @@
-"""Adam, SGD and the average of weights, over one flat vector.
+"""Adam, SGD and polynomial-decay averaging of the weights, over one flat vector.
 
 These networks have about twenty small tensors. Updating them one by one costs 1.4 ms a step, most
 of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03. `tests/test_optim.py` holds
@@ -85,7 +85,7 @@ class SGD:
         self.flat.gradients.zero_()
 
 
-class Average:
+class PolynomialDecayAverage:
     """A model's weights averaged over about the last tenth of its steps, buffers included.
 
     At a constant learning rate the weights jitter around a better place, and their average is close
@@ -100,7 +100,7 @@ class Average:
 
     def numbers(self, step: int) -> list[float]:
         """What `update` needs at a step, counted from 1: the weight of the newest."""
-        return [WINDOW / (WINDOW - 1 + step)]
+        return [(ETA + 1) / (ETA + step)]
 
     def update(self, share: Number) -> None:
         """Take in the weights after a step."""
@@ -121,7 +121,7 @@ class Average:
             copy(self.weights, own)
 
 
-class Descent:
+class Optimization:
     """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
 
     `warmup` is how many steps that takes, `steps` how many were taken. `weights` are the parameters
@@ -132,7 +132,7 @@ class Descent:
         self.flat = FlatParameters(model)
         self.weights = {"values": self.flat.values} | dict(model.named_buffers())
         self.optimizer = OPTIMIZERS[optimizer](self.flat)
-        self.average = Average(self.weights)
+        self.average = PolynomialDecayAverage(self.weights)
         self.lr, self.warmup, self.steps = lr, warmup, 0
 
     def next(self) -> list[float]:
@@ -154,16 +154,16 @@ class Descent:
         both = [values[name] for values in (self.weights, self.average.values) for name in names]
         return [buffer for buffer in both if buffer.is_floating_point()]
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """All that the next step follows from, by name; but for the steps the memory itself."""
         average = {f"average.{name}": value for name, value in self.average.values.items()}
         steps = {"steps": torch.tensor([self.steps])}
         return self.weights | average | self.optimizer.vectors() | steps
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a copy of what `state` gave."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a copy of what `state_dict` gave."""
         self.steps = int(state["steps"])
-        copy(self.state(), state)
+        copy(self.state_dict(), state)
 
 
 def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -179,14 +179,14 @@ def copy(to: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 def warmth(step: int, steps: int) -> float:
     """The share of the learning rate that a step takes, counted from 1: it rises to 1 in `steps`.
 
-    Adam's first steps have the full length whatever the gradient, and at the report's rate they
-    kill units for good: of twelve denoisers four answered black to everything after an epoch, with
-    a warm-up of 100 steps or more none (Goyal et al. 2017, "Accurate, large minibatch SGD").
+    Adam's first steps have the full length whatever the gradient, and at the original report's rate
+    they kill units for good: of twelve denoisers four answered black to everything after an epoch,
+    with a warm-up of 100 steps or more none (Goyal et al. 2017, "Accurate, large minibatch SGD").
     """
     return min(1.0, step / steps)
 
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-WINDOW = 10  # the average spans one part in so many of the steps so far
+ETA = 9  # the average spans about one part in ETA + 1 of the steps so far
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD}

@@ -1,6 +1,6 @@
 """One training on several processes: each learns from its slice of every batch.
 
-The global batch stays what the design says, and so do all random draws (`engine.draws`), so
+The global batch stays what the hyperparameters say, and so do all random draws (`engine.draws`), so
 the training is that of one process up to rounding. After each step's backward pass the gradients
 are added up, as one vector, and every process takes the same step.
 

@@ -25,11 +25,11 @@ stages:
     cmd: python stages/tune.py
     deps: [data/split/val.safetensors]
     params: [seed]
-    metrics: [reports/design.json]
+    metrics: [reports/hyperparameters.json]
     plots: [reports/trials.csv]
   train_ae:
     cmd: python stages/train_ae.py
-    deps: [data/split/val.safetensors, reports/design.json]
+    deps: [data/split/val.safetensors, reports/hyperparameters.json]
     params: [train_ae]
     outs: [data/models/ae.safetensors]
     plots: [reports/histories/ae.csv]
@@ -38,10 +38,30 @@ stages:
     deps: [data/models/ae.safetensors]
     metrics: [reports/metrics.json, reports/evaluation.json]
 """
-DESIGN = {"latent_dim": 3, "optimizer": "adam", "lr": 0.01, "batch_size": 64, "dropout": 0.0}
+HYPERPARAMETERS = {
+    "latent_dim": 3,
+    "optimizer": "adam",
+    "lr": 0.01,
+    "batch_size": 64,
+    "dropout": 0.0,
+}
 TRIALS = [
-    {"trial": 0, "state": "complete", "val_mse": 0.06, "epochs": 1, "val_mse_1": 0.06, **DESIGN},
-    {"trial": 1, "state": "failed", "val_mse": None, "epochs": 0, "val_mse_1": None, **DESIGN},
+    {
+        "trial": 0,
+        "state": "complete",
+        "val_mse": 0.06,
+        "epochs": 1,
+        "val_mse_1": 0.06,
+        **HYPERPARAMETERS,
+    },
+    {
+        "trial": 1,
+        "state": "failed",
+        "val_mse": None,
+        "epochs": 0,
+        "val_mse_1": None,
+        **HYPERPARAMETERS,
+    },
 ]
 HISTORY = [{"epoch": 1, "train_loss": 0.3, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
 ABOUT = {"model": "autoencoder", "latent_dim": 3}
@@ -61,7 +81,10 @@ def clone(
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     val = Dataset(images, np.arange(6), np.arange(6), "a split")
     save_dataset(Path("data/split/val.safetensors"), val)
-    write_json(Path("reports/design.json"), DESIGN | {"found_by": "search", "split": "a split"})
+    write_json(
+        Path("reports/hyperparameters.json"),
+        HYPERPARAMETERS | {"found_by": "search", "split": "a split"},
+    )
     write_csv(Path("reports/trials.csv"), list(TRIALS[0]), TRIALS)
     torch.manual_seed(0)
     save_model(MODEL, arrays_of(build(ABOUT)), ABOUT, val)
@@ -135,11 +158,13 @@ def test_every_stage_has_a_run_with_all_that_its_files_say(clone: Path) -> None:
     assert [run.info.run_name for run in logged.trials] == ["trial 0", "trial 1"]
     assert [run.data.tags["state"] for run in logged.trials] == ["complete", "failed"]
     assert {run.data.tags["search"] for run in logged.trials} == {tune.info.run_id}
-    assert logged.trials[0].data.params == {name: str(value) for name, value in DESIGN.items()}
+    assert logged.trials[0].data.params == {
+        name: str(value) for name, value in HYPERPARAMETERS.items()
+    }
     curve = logged.client.get_metric_history(train_ae.info.run_id, "ae.val_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.2), (2, 0.1)]
     assert train_ae.data.params["train_ae.ae.epochs"] == "2"
-    assert train_ae.data.params["design.lr"] == "0.01"
+    assert train_ae.data.params["hyperparameters.lr"] == "0.01"
     assert train_ae.inputs.dataset_inputs[0].dataset.name == "mnist-val"
     artifacts = logged.client.list_artifacts(train_ae.info.run_id)
     assert {one.path for one in artifacts} == {"ae.csv", "digests.json"}

@@ -1,8 +1,8 @@
-"""The names of states."""
+"""The names of parent runs."""
 
 import pytest
 
-from latent_digits.tracking.mlflow.naming import state_name
+from latent_digits.tracking.mlflow.naming import parent_run_name
 
 BEFORE = {"seed": "1", "ae.patience": "4", "ae.lr": "0.1", "plot.dpi": "150"}
 CODE = {"src/latent_digits/training/optimizers.py": "a", "stages/plot.py": "b"}
@@ -29,9 +29,9 @@ def test_a_name_says_commit_and_what_changed(
     dirty: bool, params: dict, sources: dict, name: str
 ) -> None:
     now = {"seed": 1, "ae.patience": 4, "ae.lr": 0.1, "plot.dpi": 150} | params
-    assert state_name("d4b6fd2" * 5, dirty, now, CODE | sources, BEFORE, CODE) == name
+    assert parent_run_name("d4b6fd2" * 5, dirty, now, CODE | sources, BEFORE, CODE) == name
 
 
 def test_the_first_state_has_changed_nothing() -> None:
-    assert state_name("d4b6fd2" * 5, False, {"seed": 1}, CODE, {}, {}) == "d4b6fd2"
-    assert state_name("", False, {"seed": 1}, CODE, {}, {}) == "no commit"
+    assert parent_run_name("d4b6fd2" * 5, False, {"seed": 1}, CODE, {}, {}) == "d4b6fd2"
+    assert parent_run_name("", False, {"seed": 1}, CODE, {}, {}) == "no commit"

@@ -1,4 +1,4 @@
-"""The report as one page."""
+"""The generated report as one page."""
 
 from pathlib import Path
 

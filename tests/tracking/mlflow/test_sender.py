@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from latent_digits.tracking.upload_queue import Journal, Kind, begin_journal
+from latent_digits.tracking.upload_queue import Kind, RunQueue, begin_queue
 from toy import toy_project
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -15,7 +15,7 @@ TRIALS = """\
 trial,generation,state,val_mse,epochs,live_units,latent_dim,optimizer,lr,batch_size,dropout,val_mse_1,val_mse_2
 0,0,complete,0.06,2,48,33,adam,0.00541,128,0.00119,0.08,0.06
 1,0,pruned,0.09,1,57,3,sgd,1e-05,64,0.5,0.09,
-2,1,collapsed,0.2,2,0,4,sgd,1e-05,64,0.5,0.3,0.2
+2,1,degenerate,0.2,2,0,4,sgd,1e-05,64,0.5,0.3,0.2
 3,1,failed,,0,,5,adam,0.01,64,0.0,,
 """
 
@@ -35,7 +35,7 @@ def sender(
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
+def queue(tmp_path: Path) -> RunQueue:
     study = {
         "state": tmp_path.name,
         "tags": {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"},
@@ -44,26 +44,26 @@ def journal(tmp_path: Path) -> Journal:
         "read": {},
     }
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": [], "read": {}}
-    return begin_journal(tmp_path, "tune", study=study, stage=stage)
+    return begin_queue(tmp_path, "tune", study=study, stage=stage)
 
 
 def test_whatever_can_be_noted_can_be_sent(sender: Any) -> None:
     assert sorted(sender.by_kind) == sorted(get_args(Kind))
 
 
-def test_a_trial_has_its_design_its_value_an_epoch_and_its_state(
-    sender: Any, journal: Journal, tmp_path: Path
+def test_a_trial_has_its_hyperparameters_its_value_an_epoch_and_its_state(
+    sender: Any, queue: RunQueue, tmp_path: Path
 ) -> None:
     (tmp_path / "trials.csv").write_text(TRIALS)
-    journal.add("trials", file=journal.keep(tmp_path / "trials.csv"))
-    sender.send(journal)
-    query = f"tags.search = '{journal.ids['run']}'"
+    queue.add("trials", file=queue.attach(tmp_path / "trials.csv"))
+    sender.send(queue)
+    query = f"tags.search = '{queue.ids['run']}'"
     found = sender.client.search_runs([sender.trials], query)
     trials = {run.info.run_name: run for run in found}
     assert {name: (run.data.tags["state"], run.info.status) for name, run in trials.items()} == {
         "trial 0": ("complete", "FINISHED"),
         "trial 1": ("pruned", "KILLED"),
-        "trial 2": ("collapsed", "FINISHED"),
+        "trial 2": ("degenerate", "FINISHED"),
         "trial 3": ("failed", "FAILED"),
     }
     assert trials["trial 1"].data.params == {
@@ -80,16 +80,16 @@ def test_a_trial_has_its_design_its_value_an_epoch_and_its_state(
 
 
 def test_sent_again_from_the_start_nothing_is_there_twice(
-    sender: Any, journal: Journal, tmp_path: Path
+    sender: Any, queue: RunQueue, tmp_path: Path
 ) -> None:
     (tmp_path / "trials.csv").write_text(TRIALS)
-    journal.add("metrics", values={"val_loss": 0.5}, step=1)
-    journal.add("trials", file=journal.keep(tmp_path / "trials.csv"))
-    sender.send(journal)
-    run, study = journal.ids["run"], journal.ids["study"]
-    journal.count, journal.ids = 0, {}  # as if the process had died before it noted anything
-    sender.send(journal)
-    assert journal.ids == {"run": run, "study": study}
+    queue.add("metrics", values={"val_loss": 0.5}, step=1)
+    queue.add("trials", file=queue.attach(tmp_path / "trials.csv"))
+    sender.send(queue)
+    run, study = queue.ids["run"], queue.ids["study"]
+    queue.count, queue.ids = 0, {}  # as if the process had died before it noted anything
+    sender.send(queue)
+    assert queue.ids == {"run": run, "study": study}
     assert len(sender.client.get_metric_history(run, "val_loss")) == 1
     assert len(sender.client.search_runs([sender.trials], f"tags.search = '{run}'")) == 4
 
@@ -99,39 +99,39 @@ def test_what_an_earlier_version_left_in_the_queue_is_sent(sender: Any, tmp_path
     tags = {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"}
     study = {"state": tmp_path.name, "tags": tags, "stages": ["tune"], "params": {}}
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
-    journal = begin_journal(tmp_path, "tune", study=study, stage=stage)
-    journal.add("end", stage="tune", status="FINISHED", error="", outputs={}, made={}, results=[])
-    sender.send(journal)
-    assert sender.client.get_run(journal.ids["run"]).info.status == "FINISHED"
+    queue = begin_queue(tmp_path, "tune", study=study, stage=stage)
+    queue.add("end", stage="tune", status="FINISHED", error="", outputs={}, made={}, results=[])
+    sender.send(queue)
+    assert sender.client.get_run(queue.ids["run"]).info.status == "FINISHED"
 
 
 def test_what_is_refused_is_said_and_does_not_stop_the_rest(
-    sender: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    sender: Any, queue: RunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr("latent_digits.tracking.mlflow.sender.say", said.append)
-    journal.add("metrics", values={"not/a metric?": 1.0}, step=1)
-    journal.add("metrics", values={"val_loss": 0.5}, step=1)
-    sender.send(journal)
-    assert not journal.unsent()
+    queue.add("metrics", values={"not/a metric?": 1.0}, step=1)
+    queue.add("metrics", values={"val_loss": 0.5}, step=1)
+    sender.send(queue)
+    assert not queue.unsent()
     assert len(said) == 1
     assert "refused metrics" in said[0]
-    assert sender.client.get_run(journal.ids["run"]).data.metrics == {"val_loss": 0.5}
+    assert sender.client.get_run(queue.ids["run"]).data.metrics == {"val_loss": 0.5}
 
 
 def test_what_goes_wrong_otherwise_waits(
-    sender: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    sender: Any, queue: RunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow.exceptions import MlflowException
 
     def fail(*arguments: Any, **values: Any) -> None:
         raise MlflowException("the data base is locked")
 
-    journal.add("metrics", values={"val_loss": 0.5}, step=1)
+    queue.add("metrics", values={"val_loss": 0.5}, step=1)
     with monkeypatch.context() as patch:
         patch.setattr(sender, "log_metrics", fail)
         with pytest.raises(MlflowException, match="locked"):
-            sender.send(journal)
-    assert [entry["kind"] for entry in journal.unsent()] == ["metrics"]
-    sender.send(journal)
-    assert not journal.unsent()
+            sender.send(queue)
+    assert [entry["kind"] for entry in queue.unsent()] == ["metrics"]
+    sender.send(queue)
+    assert not queue.unsent()

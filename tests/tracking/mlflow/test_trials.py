@@ -33,14 +33,20 @@ def sender(
     yield Sender()
 
 
-DESIGN = {"latent_dim": 33, "optimizer": "adam", "lr": 5.41e-3, "batch_size": 128, "dropout": 0.0}
+HYPERPARAMETERS = {
+    "latent_dim": 33,
+    "optimizer": "adam",
+    "lr": 5.41e-3,
+    "batch_size": 128,
+    "dropout": 0.0,
+}
 
 
 def end_trial(run: Any, number: int, state: str, *val_mse: float) -> None:
     """What the search says when a trial ends."""
     by_epoch = {f"val_mse_{epoch}": mse for epoch, mse in enumerate(val_mse, start=1)}
     ended = {"state": state, "epochs": len(val_mse), "live_units": 48, **by_epoch}
-    run.trial({"trial": number, **ended, **DESIGN})
+    run.trial({"trial": number, **ended, **HYPERPARAMETERS})
 
 
 def trials(sender: Any) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def trials(sender: Any) -> dict[str, Any]:
 
 def sent(sender: Any, run: Any) -> None:
     """As the writer's thread would have, had it come so far."""
-    sender.send(run.journal)
+    sender.send(run.queue)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +80,7 @@ def test_a_trial_is_there_whole_when_it_ends_and_the_table_adds_the_rest(
         assert early.info.status == "FINISHED"
         assert early.data.tags["state"] == "complete"
         assert early.data.metrics == {"val_mse": 0.06, "live_units": 48}
-        assert early.data.params == {name: str(value) for name, value in DESIGN.items()}
+        assert early.data.params == {name: str(value) for name, value in HYPERPARAMETERS.items()}
         run.trials(Path("reports/trials.csv"))
         sent(sender, run)
     found = trials(sender)
@@ -85,13 +91,15 @@ def test_a_trial_is_there_whole_when_it_ends_and_the_table_adds_the_rest(
     assert found["trial 1"].data.params["lr"] == "0.01"
     curve = sender.client.get_metric_history(early.info.run_id, "val_mse")
     assert [(point.step, point.value) for point in curve] == [(1, 0.08), (2, 0.06)]
-    artifacts = sender.client.list_artifacts(run.journal.ids["run"])
+    artifacts = sender.client.list_artifacts(run.queue.ids["run"])
     assert "trials.csv" in [one.path for one in artifacts]
 
 
 def test_a_trial_of_which_nothing_is_known_but_its_failure(sender: Any) -> None:
     with stage_run("tune", {}) as run:
-        run.trial({"trial": 3, "state": "failed", "epochs": 0, "live_units": None, **DESIGN})
+        run.trial(
+            {"trial": 3, "state": "failed", "epochs": 0, "live_units": None, **HYPERPARAMETERS}
+        )
         sent(sender, run)
     trial = trials(sender)["trial 3"]
     assert (trial.info.status, trial.data.metrics) == ("FAILED", {})
@@ -106,7 +114,7 @@ def test_a_search_takes_over_the_trials_of_one_that_was_killed(sender: Any, ende
     if ended == "finished":
         first.__exit__(None, None, None)
         sent(sender, run)
-    run.journal.close()  # as a process that dies does
+    run.queue.close()  # as a process that dies does
     sender.send_left_behind()
     with stage_run("tune", {}) as again:
         end_trial(again, 0, "complete", 0.08, 0.06)
@@ -114,5 +122,5 @@ def test_a_search_takes_over_the_trials_of_one_that_was_killed(sender: Any, ende
         sent(sender, again)
     found = sender.client.search_runs([sender.trials])
     assert len(found) == (2 if ended == "killed" else 3)
-    own = f"tags.search = '{again.journal.ids['run']}'"
+    own = f"tags.search = '{again.queue.ids['run']}'"
     assert len(sender.client.search_runs([sender.trials], own)) == 2

@@ -1,4 +1,4 @@
-"""Which columns the table of states has, and what `make ui` says."""
+"""Which columns the table of parent runs has, and what `make ui` says."""
 
 import json
 import os
@@ -20,19 +20,19 @@ from toy import STRANGE, toy_project
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
 
 
-def state(run_id: str, metrics: dict[str, float], params: dict[str, str]) -> Any:
+def parent_run(run_id: str, metrics: dict[str, float], params: dict[str, str]) -> Any:
     return SimpleNamespace(
         info=SimpleNamespace(run_id=run_id),
         data=SimpleNamespace(metrics=metrics, params=params),
     )
 
 
-NEW = state(
+NEW = parent_run(
     "b",
     {"ae_mse_x1000": 4.3, "ae.test_mse_low": 0.1, "detail/ae.test_mse": 0.2},
     {"seed": "2", "plot.dpi": "150", "tune.trials": "100"},
 )
-OLD = state("a", {"ae_mse_x1000": 5.5}, {"seed": "1", "plot.dpi": "150"})
+OLD = parent_run("a", {"ae_mse_x1000": 5.5}, {"seed": "1", "plot.dpi": "150"})
 
 
 def test_columns_are_headline_numbers_and_parameters_that_differ() -> None:
@@ -51,7 +51,7 @@ def test_two_states_can_be_compared() -> None:
     from latent_digits.tracking.mlflow.view import addresses
 
     found = addresses("http://127.0.0.1:5000", "1", [NEW, OLD])
-    assert list(found) == ["the states of the study", "the two latest, compared", "the models"]
+    assert list(found) == ["the parent runs", "the two latest, compared", "the models"]
     assert "runs=%5B%22b%22%2C%20%22a%22%5D" in found["the two latest, compared"]
     assert len(addresses("http://127.0.0.1:5000", "1", [NEW])) == 2
 

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from latent_digits.console import UserError
 from latent_digits.data.storage import read_csv, read_json
 from latent_digits.project.provenance import Digests, Study, digest, digest_of, flatten, git, locked
-from latent_digits.tracking.addresses import journals
+from latent_digits.tracking.addresses import queue_folder
 from latent_digits.tracking.mlflow.note import ELSEWHERE
 from latent_digits.tracking.records import (
     EVALUATION,
@@ -28,19 +28,19 @@ from latent_digits.tracking.records import (
     VALIDATION,
     dataset,
     detail,
-    found_design,
+    found_hyperparameters,
     model_entry,
     numbers,
     study_entry,
 )
-from latent_digits.tracking.upload_queue import Journal, draft_journal
+from latent_digits.tracking.upload_queue import RunQueue, draft_queue
 
 Values = dict[str, float]
 PACKAGE = Path(__file__).parents[2]
 
 
-def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> Journal | None:
-    """A journal of what `stage` left here, unless its `run` has all of it.
+def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> RunQueue | None:
+    """A queue of what `stage` left here, unless its `run` has all of it.
 
     Nothing for a stage that ran here. What was logged from its files once is logged again, into the
     same run, when more of them are here.
@@ -54,16 +54,18 @@ def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> Jour
         return None
     commit, made = commit_of(study, stage)
     when = run.info.start_time if run else made
-    journal = draft_journal(journals(), stage)
-    journal.add("study", **study_entry(study))
-    journal.add(
+    queue = draft_queue(queue_folder(), stage)
+    queue.add("study", **study_entry(study))
+    queue.add(
         "elsewhere",
         time=when,
         stage=stage,
         outputs=outputs,
         read=dependencies,
         params=dict(flatten(study.parameters(stage)))
-        | found_design(study, {path: md5 for path, md5 in dependencies.items() if path in here}),
+        | found_hyperparameters(
+            study, {path: md5 for path, md5 in dependencies.items() if path in here}
+        ),
         datasets=[
             dataset(study.folder / path, path, md5)
             for path, md5 in dependencies.items()
@@ -73,9 +75,9 @@ def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> Jour
         | {"mlflow.source.git.commit": commit},
     )
     for name in sorted(here & outputs.keys()):
-        add_file(journal, Path(name), dependencies, here, when)
-    journal.publish()
-    return journal
+        add_file(queue, Path(name), dependencies, here, when)
+    queue.publish()
+    return queue
 
 
 def present(folder: Path, digests: Digests) -> set[str]:
@@ -100,25 +102,23 @@ def commit_of(study: Study, stage: str) -> tuple[str, int]:
     return "", time.time_ns() // 1_000_000 + place
 
 
-def add_file(
-    journal: Journal, path: Path, dependencies: Digests, here: set[str], when: int
-) -> None:
+def add_file(queue: RunQueue, path: Path, dependencies: Digests, here: set[str], when: int) -> None:
     """The entries about one output; what it is, its path alone can say here.
 
     A model needs its history, and images to be tried on.
     """
     if rows := list(history_of(path)):
-        journal.add("history", time=when, rows=rows)
+        queue.add("history", time=when, rows=rows)
     if path.parent == MODELS:
         if {VALIDATION, f"{HISTORIES / path.stem}.csv"} <= here:
-            code = journal.keep(PACKAGE)
+            code = queue.attach(PACKAGE)
             entry = model_entry(path, dependencies)
-            journal.add("model", time=when, file=journal.keep(path), code=code, **entry)
+            queue.add("model", time=when, file=queue.attach(path), code=code, **entry)
     elif path.parts[0] == "reports":
-        name = journal.keep(path)
-        journal.add("files", time=when, names=[name])
+        name = queue.attach(path)
+        queue.add("files", time=when, names=[name])
         if path == TRIALS:
-            journal.add("trials", time=when, file=name)
+            queue.add("trials", time=when, file=name)
 
 
 def history_of(path: Path) -> Iterator[tuple[int, Values]]:

@@ -50,7 +50,7 @@ class Lineage:
         raise UserError(f"{address} is not of the form models:/NAME@ALIAS or models:/NAME/VERSION.")
 
     def stages_of(self, run: Run) -> list[Run]:
-        """A stage's run itself; of a state of the study, all stages'; of a trial, its search's."""
+        """A stage's run itself; of a parent run, all stages'; of a trial, its search's."""
         tags = run.data.tags
         if "stage" in tags:
             return [run]

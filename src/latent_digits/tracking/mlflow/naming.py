@@ -1,4 +1,4 @@
-"""The name of a state of the study: its commit, and what changed since the state before."""
+"""The name of a parent run: its commit, and what changed since the parent run before."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 MOST = 3  # changes that a name has room for
 
 
-def state_name(
+def parent_run_name(
     commit: str,
     dirty: bool,
     params: Mapping[str, Any],
@@ -17,18 +17,18 @@ def state_name(
 ) -> str:
     """As "d4b6fd2 seed 1", or "d4b6fd2 + changes: seed 1" where something is not committed.
 
-    `params` are values by name, as text in the state before; `sources` are digests by path. Where
-    nothing is known of the state before, nothing is said to have changed.
+    `params` are values by name, as text in the parent run before; `sources` are digests by path.
+    Where nothing is known of the parent run before, nothing is said to have changed.
     """
     changes = [f"{name} {params[name]}" for name in changed(as_text(params), params_before)]
     changes += [Path(path).name for path in changed(sources, sources_before)]
     if len(changes) > MOST:
         changes[MOST - 1 :] = [f"{len(changes) - MOST + 1} more"]
-    told = ", ".join(changes)
+    listed = ", ".join(changes)
     start = commit[:7] or "no commit"
     if dirty:
-        return f"{start} + changes: {told}" if told else f"{start} + changes"
-    return f"{start} {told}".strip()
+        return f"{start} + changes: {listed}" if listed else f"{start} + changes"
+    return f"{start} {listed}".strip()
 
 
 def as_text(params: Mapping[str, Any]) -> dict[str, str]:

@@ -24,14 +24,14 @@ def description(
     numbers = [f"| {name} | {metrics[name]:.5g} |" for name in headlines(metrics)]
     if numbers:
         numbers = ["| number | value |", "| --- | --- |", *numbers, ""]
-    lines = ["| stage | run | ended | commit | models | remark |", f"|{' --- |' * 6}"]
+    lines = ["| stage | run | ended | commit | models | note |", f"|{' --- |' * 6}"]
     for stage in stages:
         links = ", ".join(map(link, models.get(stage, ())))
         if run := makers.get(stage):
             lines.append(row(study, stage, run, links))
         else:
-            remark = "made, but not logged here" if stage in makers else "not made yet"
-            lines.append(f"| {stage} | – | – | – | {links} | {remark} |")
+            note = "made, but not logged here" if stage in makers else "not made yet"
+            lines.append(f"| {stage} | – | – | – | {links} | {note} |")
     return "\n".join([*numbers, *lines])
 
 
@@ -44,18 +44,18 @@ def row(study: Run, stage: str, run: Run, models: str) -> str:
     tags, info = run.data.tags, run.info
     runs = f"#/experiments/{info.experiment_id}/runs"
     parent = tags[mlflow_tags.MLFLOW_PARENT_RUN_ID]
-    remarks = [tags["error"]] if "error" in tags else []
+    notes = [tags["error"]] if "error" in tags else []
     if tags.get("made") == ELSEWHERE:
-        remarks.append("made elsewhere; logged from its committed files")
+        notes.append("made elsewhere; logged from its committed files")
     if parent != study.info.run_id and "error" not in tags:
-        remarks.append(f"ran in [another state]({runs}/{parent})")
+        notes.append(f"ran in [another parent run]({runs}/{parent})")
     cells = (
         stage,
         f"[{info.run_id[:7]}]({runs}/{info.run_id})",
         info.status,
         tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, "")[:7],
         models,
-        "; ".join(remarks).replace("|", "/").replace("\n", " "),
+        "; ".join(notes).replace("|", "/").replace("\n", " "),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -1,4 +1,4 @@
-"""The report as one HTML page with its figures inside, as MLflow's artifact viewer shows it."""
+"""The generated report as one HTML page with its figures inside, for MLflow's artifact viewer."""
 
 import base64
 import re

@@ -17,7 +17,7 @@ from mlflow.utils import mlflow_tags
 PREFIX = "latent-digits-"
 CHAMPION = "champion"
 DESCRIPTIONS = {
-    "ae": "The autoencoder of the design that the search found: an image in, its "
+    "ae": "The autoencoder with the hyperparameters that the search found: an image in, its "
     "reconstruction out.",
     "ae_2d": "An autoencoder at Z = 2, whose latent space can be drawn: an image in, its "
     "reconstruction out.",
@@ -29,12 +29,12 @@ DESCRIPTIONS = {
     "the reconstruction of its mean out.",
     "classifier": "A small head on the autoencoder's frozen encoder: an image in, the ten digits' "
     "logits out.",
-    "classifier_random_encoder": "A control: the classifier's head on an encoder that was not "
+    "classifier_random_encoder": "A baseline: the classifier's head on an encoder that was not "
     "trained. It does not compete.",
-    "classifier_end_to_end": "A control: encoder and head trained together, without pretraining. "
+    "classifier_end_to_end": "A baseline: encoder and head trained together, without pretraining. "
     "It does not compete.",
 }
-CONTROLS = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
+BASELINES = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
 LIBRARIES = ("mlflow", "numpy", "pydantic", "rich", "safetensors", "torch")  # that a model needs
 
 
@@ -44,12 +44,12 @@ def register(
     """Make the weights a version of the model `facts["name"]`, unless one has these bytes.
 
     The version becomes champion when its validation loss is the least on its validation set; a
-    control never does.
+    baseline never does.
     """
     name = f"{PREFIX}{facts['name']}"
     found = client.search_model_versions(f"name = '{name}' and tags.weights = '{facts['md5']}'")
     found = found or [new_version(client, run_id, weights, code, name, facts)]
-    if facts["name"] not in CONTROLS and is_better(found[0], champion_of(client, name)):
+    if facts["name"] not in BASELINES and is_better(found[0], champion_of(client, name)):
         client.set_registered_model_alias(name, CHAMPION, found[0].version)
 
 

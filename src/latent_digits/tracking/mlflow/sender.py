@@ -1,8 +1,9 @@
 """The upload queue into MLflow: in order and once, whenever its server answers.
 
-A state of the study is a run; the stages that ran in it are its children; the trials of a search
-have an experiment of their own. Runs are found by keys chosen on this side, and every other entry
-may be written twice without a trace: so sending can stop anywhere and be taken up again.
+A version of the study is a parent run, and the stages that ran in it are its children; the trials
+of a search have an experiment of their own. Runs are found by keys chosen on this side, and every
+other entry may be written twice without a trace: so sending can stop anywhere and be taken up
+again.
 """
 
 import csv
@@ -29,9 +30,9 @@ from mlflow.utils import mlflow_tags
 from latent_digits.console import say
 from latent_digits.data.storage import read_json
 from latent_digits.project.provenance import Digests, digest_of, flatten
-from latent_digits.tracking.addresses import data_base, journals, one_line, only_one
+from latent_digits.tracking.addresses import data_base, one_line, only_one, queue_folder
 from latent_digits.tracking.mlflow.digests import digests_of, log_digests
-from latent_digits.tracking.mlflow.naming import state_name
+from latent_digits.tracking.mlflow.naming import parent_run_name
 from latent_digits.tracking.mlflow.note import ELSEWHERE, description
 from latent_digits.tracking.mlflow.page import page
 from latent_digits.tracking.mlflow.registry import register, tag_test_metrics, versions_of
@@ -40,13 +41,13 @@ from latent_digits.tracking.mlflow.server import artifacts_of, connect
 from latent_digits.tracking.mlflow.trials import Trials
 from latent_digits.tracking.mlflow.view import save_view
 from latent_digits.tracking.records import detail, killed_entry, numbers
-from latent_digits.tracking.upload_queue import Entry, Journal, Kind, left_behind
+from latent_digits.tracking.upload_queue import Entry, Kind, RunQueue, left_behind
 
 EXPERIMENT = "latent-digits"
 TRIALS = f"{EXPERIMENT} trials"
 SEEDS = f"{EXPERIMENT} seeds"
 OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for LLMs
-# A server's verdict on one entry; everything else that goes wrong may be mended by waiting.
+# A server's verdict on one entry; everything else that goes wrong may go away by waiting.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
 
@@ -59,7 +60,7 @@ class Sender:
             self.client = connect()
             self.experiment = self.experiment_named(EXPERIMENT)
             self.trials = self.experiment_named(TRIALS)
-        self.by_kind: dict[Kind, Callable[[Journal, Entry], None]] = {
+        self.by_kind: dict[Kind, Callable[[RunQueue, Entry], None]] = {
             "study": self.send_study,
             "stage": self.send_stage,
             "elsewhere": self.send_elsewhere,
@@ -87,43 +88,43 @@ class Sender:
 
     def send_left_behind(self) -> None:
         """Send what earlier processes could not, in their order. One that died is KILLED."""
-        for journal in left_behind(journals()):
+        for queue in left_behind(queue_folder()):
             try:
-                stage = journal.first("stage")
-                if stage and not journal.first("end"):
-                    journal.add("end", **killed_entry(stage["stage"]))
-                self.send(journal)
-                journal.remove()
+                stage = queue.first("stage")
+                if stage and not queue.first("end"):
+                    queue.add("end", **killed_entry(stage["stage"]))
+                self.send(queue)
+                queue.remove()
             finally:
-                journal.close()
+                queue.close()
 
-    def send(self, journal: Journal) -> None:
+    def send(self, queue: RunQueue) -> None:
         """Send all entries that were not sent yet."""
-        for entry in journal.unsent():
+        for entry in queue.unsent():
             try:
-                self.by_kind[entry["kind"]](journal, entry)
+                self.by_kind[entry["kind"]](queue, entry)
             except MlflowException as error:
                 if error.error_code not in REFUSED or entry["kind"] in ("study", "stage"):
                     raise
-                say(f"mlflow: refused {entry['kind']} of {journal.folder.name}: {one_line(error)}")
-            journal.sent()
+                say(f"mlflow: refused {entry['kind']} of {queue.folder.name}: {one_line(error)}")
+            queue.sent()
 
     # One method for each kind of entry.
 
-    def send_study(self, journal: Journal, entry: Entry) -> None:
-        """The run of a state of the study, made by whichever process comes first."""
+    def send_study(self, queue: RunQueue, entry: Entry) -> None:
+        """The parent run of a version of the study, made by whichever process comes first."""
         run = self.find(self.experiment, study=entry["state"]) or self.client.create_run(
             self.experiment, entry["time"], entry["tags"], self.name_of(entry)
         )
-        journal.ids["study"] = journal.ids["run"] = run.info.run_id
+        queue.ids["study"] = queue.ids["run"] = run.info.run_id
         self.log_params(run.info.run_id, entry["params"])
         log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
 
     def name_of(self, entry: Entry) -> str:
-        """A new state's name, by what is other than in the state that was logged before it."""
-        before = next(iter(self.states(1)), None)
+        """A new parent run's name, by what is other than in the one that was logged before it."""
+        before = next(iter(self.parent_runs(1)), None)
         tags = entry["tags"]
-        return state_name(
+        return parent_run_name(
             tags[mlflow_tags.MLFLOW_GIT_COMMIT],
             tags["git.dirty"] == "true",
             entry["params"],
@@ -132,22 +133,22 @@ class Sender:
             digests_of(self.client, before)["read"] if before else {},
         )
 
-    def send_stage(self, journal: Journal, entry: Entry) -> None:
+    def send_stage(self, queue: RunQueue, entry: Entry) -> None:
         """The run of one stage, under that of the study, which is running now as well."""
-        key, study = journal.folder.name, journal.ids["study"]
+        key, study = queue.folder.name, queue.ids["study"]
         tags = entry["tags"] | {"upload": key, mlflow_tags.MLFLOW_PARENT_RUN_ID: study}
         run = self.find(self.experiment, upload=key) or self.client.create_run(
             self.experiment, entry["time"], tags, entry["stage"]
         )
-        journal.ids["run"] = run.info.run_id
+        queue.ids["run"] = run.info.run_id
         self.client.update_run(study, "RUNNING")
         self.log_params(run.info.run_id, entry["params"])
         self.log_datasets(run.info.run_id, entry["datasets"])
         log_digests(self.client, run.info.run_id, {"read": read_of(entry)})
 
-    def send_elsewhere(self, journal: Journal, entry: Entry) -> None:
+    def send_elsewhere(self, queue: RunQueue, entry: Entry) -> None:
         """The run of a stage that ran elsewhere, as it ended; what it made follows."""
-        stage, study = entry["stage"], journal.ids["study"]
+        stage, study = entry["stage"], queue.ids["study"]
         outputs = digest_of(entry["outputs"])
         own = {"stage": stage, "outputs": outputs, "made": ELSEWHERE}
         run = self.find(self.experiment, **own) or self.client.create_run(
@@ -156,17 +157,17 @@ class Sender:
             own | entry["tags"] | {mlflow_tags.MLFLOW_PARENT_RUN_ID: study},
             stage,
         )
-        journal.ids["run"] = run_id = run.info.run_id
+        queue.ids["run"] = run_id = run.info.run_id
         self.log_params(run_id, entry["params"])
         self.log_datasets(run_id, entry["datasets"])
         self.log_tags(run_id, entry["tags"] | out_tags(entry["outputs"]))
         log_digests(self.client, run_id, {"read": entry["read"], "wrote": entry["outputs"]})
         self.client.set_terminated(run_id, "FINISHED", entry["time"])
 
-    def send_metrics(self, journal: Journal, entry: Entry) -> None:
-        self.log_metrics(journal.ids["run"], entry["values"], entry["time"], entry["step"])
+    def send_metrics(self, queue: RunQueue, entry: Entry) -> None:
+        self.log_metrics(queue.ids["run"], entry["values"], entry["time"], entry["step"])
 
-    def send_history(self, journal: Journal, entry: Entry) -> None:
+    def send_history(self, queue: RunQueue, entry: Entry) -> None:
         """Metrics of many steps at once."""
         points = (
             Metric(name, float(value), entry["time"], step)
@@ -174,36 +175,36 @@ class Sender:
             for name, value in values.items()
         )
         for batch in batches(points, 1000):  # as many as a request may hold
-            self.client.log_batch(journal.ids["run"], metrics=batch)
+            self.client.log_batch(queue.ids["run"], metrics=batch)
 
-    def send_files(self, journal: Journal, entry: Entry) -> None:
-        for path in map(journal.kept, entry["names"]):
+    def send_files(self, queue: RunQueue, entry: Entry) -> None:
+        for path in map(queue.attachment, entry["names"]):
             if path.is_dir():
-                self.client.log_artifacts(journal.ids["run"], str(path), path.name)
+                self.client.log_artifacts(queue.ids["run"], str(path), path.name)
             else:
-                self.client.log_artifact(journal.ids["run"], str(path))
+                self.client.log_artifact(queue.ids["run"], str(path))
 
-    def send_model(self, journal: Journal, entry: Entry) -> None:
-        weights, code = journal.kept(entry["file"]), journal.kept(entry["code"])
-        register(self.client, journal.ids["run"], weights, code, entry)
+    def send_model(self, queue: RunQueue, entry: Entry) -> None:
+        weights, code = queue.attachment(entry["file"]), queue.attachment(entry["code"])
+        register(self.client, queue.ids["run"], weights, code, entry)
 
-    def send_trial(self, journal: Journal, entry: Entry) -> None:
-        self.trials_of(journal).log(entry["row"], entry["time"])
+    def send_trial(self, queue: RunQueue, entry: Entry) -> None:
+        self.trials_of(queue).log(entry["row"], entry["time"])
 
-    def send_trials(self, journal: Journal, entry: Entry) -> None:
+    def send_trials(self, queue: RunQueue, entry: Entry) -> None:
         """A run for each row of the search's table."""
-        trials = self.trials_of(journal)
-        with journal.kept(entry["file"]).open(newline="", encoding="utf-8") as file:
+        trials = self.trials_of(queue)
+        with queue.attachment(entry["file"]).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 trials.log(row, entry["time"])
 
-    def trials_of(self, journal: Journal) -> Trials:
-        study = journal.first("study")["state"]
-        return Trials(self.client, self.trials, study, journal.ids["run"])
+    def trials_of(self, queue: RunQueue) -> Trials:
+        study = queue.first("study")["state"]
+        return Trials(self.client, self.trials, study, queue.ids["run"])
 
-    def send_end(self, journal: Journal, entry: Entry) -> None:
+    def send_end(self, queue: RunQueue, entry: Entry) -> None:
         """How a stage ended and with it, for now, the study; then what the study holds."""
-        run, study = journal.ids["run"], journal.ids["study"]
+        run, study = queue.ids["run"], queue.ids["study"]
         tags = out_tags(entry["outputs"])
         if entry["outputs"]:
             tags["outputs"] = digest_of(entry["outputs"])
@@ -211,22 +212,22 @@ class Sender:
             tags["error"] = entry["error"]
         self.log_tags(run, tags)
         if run != study:
-            kinds = {"read": read_of(journal.first("stage")), "wrote": entry["outputs"]}
+            kinds = {"read": read_of(queue.first("stage")), "wrote": entry["outputs"]}
             log_digests(self.client, run, kinds)
         for one in {run, study}:
             if self.client.get_run(one).info.status != entry["status"]:
                 self.client.set_terminated(one, entry["status"], entry["time"])
-        self.link(journal, entry)
+        self.link(queue, entry)
 
-    def link(self, journal: Journal, entry: Entry) -> None:
+    def link(self, queue: RunQueue, entry: Entry) -> None:
         """Tell the study which run made each stage's outputs, and give it the results.
 
-        What DVC skipped, or restored, ran in another state.
+        What DVC skipped, or restored, ran in another parent run.
         """
-        study = self.client.get_run(journal.ids["study"])
+        study = self.client.get_run(queue.ids["study"])
         makers = {stage: self.maker_of(stage, outputs) for stage, outputs in entry["made"].items()}
         if entry["stage"] and entry["status"] != "FINISHED":
-            makers[entry["stage"]] = self.client.get_run(journal.ids["run"])
+            makers[entry["stage"]] = self.client.get_run(queue.ids["run"])
         models = {
             stage: versions_of(self.client, outputs) for stage, outputs in entry["made"].items()
         }
@@ -238,25 +239,25 @@ class Sender:
         }
         if new.items() <= study.data.tags.items():
             return
-        results = {Path(name).name: journal.kept(name) for name in entry["results"]}
+        results = {Path(name).name: queue.attachment(name) for name in entry["results"]}
         self.log_results(study, results, versions)
         self.log_models(study, versions)
         inputs = [run.inputs for run in makers.values() if run and run.inputs]
         datasets = [dataset for one in inputs for dataset in one.dataset_inputs]
         self.client.log_inputs(study.info.run_id, datasets)
-        stages = journal.first("study")["stages"]
+        stages = queue.first("study")["stages"]
         for stage in stages:
             if stage not in makers and (known := study.data.tags.get(f"stage.{stage}")):
                 makers[stage] = self.client.get_run(known)
         now = self.client.get_run(study.info.run_id)
         note = description(now, stages, makers, models)
         self.log_tags(study.info.run_id, new | {mlflow_tags.MLFLOW_RUN_NOTE: note})
-        save_view(self.client, self.experiment, self.states())
+        save_view(self.client, self.experiment, self.parent_runs())
 
     def log_results(
         self, study: Run, results: Mapping[str, Path], versions: Iterable[ModelVersion]
     ) -> None:
-        """The final metrics, and the report as a page; sent again, they are the same points."""
+        """The final metrics, and the generated report as a page; sent again, the same points."""
         run_id, time = study.info.run_id, study.info.start_time
         found = {name: read_json(path) for name, path in results.items() if path.suffix == ".json"}
         values = numbers(found.get("metrics.json", {})) | detail(found.get("evaluation.json", {}))
@@ -285,8 +286,8 @@ class Sender:
         found = self.client.search_runs([experiment], query, max_results=1)
         return found[0] if found else None
 
-    def states(self, most: int = 100) -> list[Run]:
-        """The runs of the latest states of the study, the latest first."""
+    def parent_runs(self, most: int = 100) -> list[Run]:
+        """The latest parent runs, the latest first."""
         return list(
             self.client.search_runs([self.experiment], "tags.study != ''", max_results=most)
         )

@@ -8,7 +8,7 @@ from typing import Any
 SECONDS = 10.0
 
 
-class Machine:
+class SystemMetrics:
     """Processor, memory, disk, network and GPU, measured now and then by a thread until `stop`."""
 
     def __init__(self, report: Callable[[Mapping[str, Any], int], None]):

@@ -1,7 +1,7 @@
 """The trials of a search as runs of an experiment of their own, each as it ends.
 
-A trial is known by its search and its number. One of a search that was killed, in the same state of
-the study, is the same trial, and belongs to the search that went on from there.
+A trial is known by its search and its number. One of a search that was killed, in the same version
+of the study, is the same trial, and belongs to the search that went on from there.
 """
 
 from dataclasses import fields
@@ -10,10 +10,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from latent_digits.data.storage import Row
-from latent_digits.training.hyperparameters import Design
+from latent_digits.project.renamed import TRIAL_STATES
+from latent_digits.training.hyperparameters import Hyperparameters
 
 # A search's trials, as MLflow says that they ended; the tag `state` has the exact word.
-STATUS = {"complete": "FINISHED", "collapsed": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+STATUS = {"complete": "FINISHED", "degenerate": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class Trials:
@@ -24,7 +25,7 @@ class Trials:
         self.tags = {"study": study, "search": search}
 
     def log(self, row: Row, time: int) -> None:
-        """A row of the search's table: values an epoch, state and design.
+        """A row of the search's table: values an epoch, state and hyperparameters.
 
         What a trial's run has already stays as it is, so that no value is there at two times.
         """
@@ -43,9 +44,15 @@ class Trials:
         # Rows of earlier versions lack some of it.
         if row.get("live_units") not in (None, ""):
             values.append(Metric("live_units", float(row["live_units"]), time, 0))
-        design = [Param(one.name, f"{row[one.name]}") for one in fields(Design) if one.name in row]
-        self.client.log_batch(run_id, values, design, [RunTag("state", row["state"])])
-        self.client.set_terminated(run_id, STATUS[row["state"]], time)
+        hparams = [
+            Param(one.name, f"{row[one.name]}")
+            for one in fields(Hyperparameters)
+            if one.name in row
+        ]
+        ended = f"{row['state']}"
+        state = TRIAL_STATES.get(ended, ended)
+        self.client.log_batch(run_id, values, hparams, [RunTag("state", state)])
+        self.client.set_terminated(run_id, STATUS[state], time)
 
     def known(self, name: str) -> Run | None:
         """The trial's run, taken over from a search that did not come to its end."""

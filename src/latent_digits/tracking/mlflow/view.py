@@ -14,35 +14,35 @@ from mlflow.entities import Run
 
 from latent_digits.tracking.mlflow.note import headlines
 
-VIEW = "states"
+VIEW = "parent_runs"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 MOST = 12  # columns of metrics, and as many of parameters: more than a screen holds
 TRAINING = "workflowType=machine_learning"  # the menu for training, not that for language models
 
 
-def save_view(client: MlflowClient, experiment: str, states: Sequence[Run]) -> None:
-    """Choose the columns for these states, the latest first; what a person hid comes back."""
-    view = json.dumps({"selectedColumns": list(columns(states))})
+def save_view(client: MlflowClient, experiment: str, parent_runs: Sequence[Run]) -> None:
+    """Choose the columns for these parent runs, the latest first; what a person hid comes back."""
+    view = json.dumps({"selectedColumns": list(columns(parent_runs))})
     if client.get_experiment(experiment).tags.get(TAG) != view:
         client.set_experiment_tag(experiment, TAG, view)
 
 
-def columns(states: Sequence[Run]) -> Iterator[str]:
-    """The latest state's headline numbers, then the parameters that differ between the states."""
-    for name in headlines(states[0].data.metrics if states else {})[:MOST]:
+def columns(parent_runs: Sequence[Run]) -> Iterator[str]:
+    """The latest parent run's headline numbers, then the parameters that differ between them."""
+    for name in headlines(parent_runs[0].data.metrics if parent_runs else {})[:MOST]:
         yield f"metrics.`{name}`"
-    params = [run.data.params for run in states]
+    params = [run.data.params for run in parent_runs]
     names = dict.fromkeys(name for values in params for name in values)
     for name in [one for one in names if len({values.get(one) for values in params}) > 1][:MOST]:
         yield f"params.`{name}`"
 
 
-def addresses(server: str, experiment: str, states: Sequence[Run]) -> dict[str, str]:
+def addresses(server: str, experiment: str, parent_runs: Sequence[Run]) -> dict[str, str]:
     """What a person may want to open, by what it shows."""
     runs = f"experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={VIEW}"
-    found = {"the states of the study": runs}
-    if len(states) > 1:
-        two = quote(json.dumps([run.info.run_id for run in states[:2]]))
+    found = {"the parent runs": runs}
+    if len(parent_runs) > 1:
+        two = quote(json.dumps([run.info.run_id for run in parent_runs[:2]]))
         of = quote(json.dumps([experiment]))
         found["the two latest, compared"] = f"compare-runs?runs={two}&experiments={of}&{TRAINING}"
     found["the models"] = "models"

@@ -1,4 +1,4 @@
-"""Change X, and `dvc repro`: these runs appear in MLflow, and the new state links to those."""
+"""Change X, and `dvc repro`: these runs appear in MLflow, and the new parent run links to those."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from toy import PARAMS, toy_project
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
 
-class Notebook:
+class TrackedStudy:
     """A toy study, its MLflow data base, and what the last `repro` added there."""
 
     def __init__(self, folder: Path):
@@ -48,13 +48,13 @@ class Notebook:
         return [run for run in self.new if "study" in run.data.tags]
 
     def study(self) -> Any:
-        """The run of the present state."""
+        """The present parent run."""
         from latent_digits.project.provenance import read_study
 
-        return self.sender.find(self.sender.experiment, study=read_study(self.folder).state)
+        return self.sender.find(self.sender.experiment, study=read_study(self.folder).fingerprint)
 
     def linked(self) -> dict[str, bool]:
-        """The stages that the present state links to, with whether they ran in it."""
+        """The stages that the present parent run links to, with whether they ran in it."""
         study = self.study()
         ids = {k: v for k, v in study.data.tags.items() if k.startswith("stage.") and v}
         runs = {k.removeprefix("stage."): self.sender.client.get_run(v) for k, v in ids.items()}
@@ -67,22 +67,22 @@ class Notebook:
 @pytest.fixture(scope="module")
 def first(
     tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]
-) -> Iterator[Notebook]:
+) -> Iterator[TrackedStudy]:
     """A study that ran once. The tests of this file go on from there, each from the one before."""
-    folder = tmp_path_factory.mktemp("states") / "project"
+    folder = tmp_path_factory.mktemp("parent_runs") / "project"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
         patch.chdir(toy_project(folder))
         patch.setenv("MLFLOW_TRACKING_URI", data_base(folder / "mlflow.db"))
-        notebook = Notebook(folder)
-        notebook.repro(PARAMS)
-        yield notebook
+        tracked = TrackedStudy(folder)
+        tracked.repro(PARAMS)
+        yield tracked
 
 
 ALL = {"prepare": "FINISHED", "finetune": "FINISHED", "evaluate": "FINISHED", "plot": "FINISHED"}
 
 
-def test_the_first_run_is_a_study_with_a_child_a_stage(first: Notebook) -> None:
+def test_the_first_run_is_a_study_with_a_child_a_stage(first: TrackedStudy) -> None:
     assert first.new_stages() == ALL
     (study,) = first.new_studies()
     assert study.info.status == "FINISHED"
@@ -112,7 +112,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_logs_the_stages_that_ran_and_links_the_others(
-    first: Notebook, change: str
+    first: TrackedStudy, change: str
 ) -> None:
     params, ran, linked = CHANGES[change]
     first.repro(PARAMS)
@@ -122,7 +122,7 @@ def test_a_change_logs_the_stages_that_ran_and_links_the_others(
     assert first.linked() == linked
 
 
-def test_what_dvc_restores_is_not_logged_again_but_linked(first: Notebook) -> None:
+def test_what_dvc_restores_is_not_logged_again_but_linked(first: TrackedStudy) -> None:
     first.repro(PARAMS | {"finetune": {"lr": 0.3}})
     first.repro(PARAMS)
     first.repro(PARAMS | {"finetune": {"lr": 0.3}, "plot": {"dpi": 300}})
@@ -130,7 +130,9 @@ def test_what_dvc_restores_is_not_logged_again_but_linked(first: Notebook) -> No
     assert first.linked() == {name: name == "plot" for name in ALL}
 
 
-def test_sync_makes_the_study_of_a_state_that_has_none_and_then_nothing(first: Notebook) -> None:
+def test_sync_makes_the_study_of_a_parent_run_that_is_missing_and_then_nothing(
+    first: TrackedStudy,
+) -> None:
     params = PARAMS | {"finetune": {"lr": 0.4}}
     first.repro(params)
     study = first.study().info.run_id
@@ -144,7 +146,7 @@ def test_sync_makes_the_study_of_a_state_that_has_none_and_then_nothing(first: N
     assert first.study().to_dictionary() == before
 
 
-def test_what_was_made_elsewhere_is_logged_from_its_files(first: Notebook) -> None:
+def test_what_was_made_elsewhere_is_logged_from_its_files(first: TrackedStudy) -> None:
     """As in a fresh clone, whose data base knows nothing of the runs before."""
     first.repro(PARAMS)
     for run in first.runs():
@@ -165,7 +167,7 @@ def test_what_was_made_elsewhere_is_logged_from_its_files(first: Notebook) -> No
     assert [run.to_dictionary() for run in first.runs()] == before
 
 
-def test_a_stage_that_ran_stays_beside_those_that_ran_elsewhere(first: Notebook) -> None:
+def test_a_stage_that_ran_stays_beside_those_that_ran_elsewhere(first: TrackedStudy) -> None:
     first.repro(PARAMS)
     for run in first.runs():
         first.sender.client.delete_run(run.info.run_id)
@@ -179,7 +181,7 @@ def test_a_stage_that_ran_stays_beside_those_that_ran_elsewhere(first: Notebook)
     }
 
 
-def test_the_names_of_states_say_what_changed(first: Notebook) -> None:
+def test_the_names_of_parent_runs_say_what_changed(first: TrackedStudy) -> None:
     first.repro(PARAMS)
     first.sync()
     first.repro(PARAMS | {"seed": 9})
@@ -190,7 +192,9 @@ def test_the_names_of_states_say_what_changed(first: Notebook) -> None:
     (first.folder / "code.txt").write_text("version 1")
 
 
-def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: Notebook) -> None:
+def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_repaired(
+    first: TrackedStudy,
+) -> None:
     bad = PARAMS | {"finetune": {"lr": 5}}
     first.repro(bad, succeeds=False)
     assert first.new_stages() == {"finetune": "FAILED"}
@@ -199,7 +203,7 @@ def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: 
     study = first.study()
     assert study.info.status == "FAILED"
     assert "the loss is not finite" in study.data.tags["mlflow.note.content"]
-    code = first.folder / "toy.py"  # not a dependency: the state stays
+    code = first.folder / "toy.py"  # not a dependency: the parent run stays
     text = code.read_text()
     code.write_text(text.replace('["lr"] > 1', '["lr"] > 9'))
     first.repro(bad)
@@ -209,13 +213,13 @@ def test_a_failed_stage_says_why_and_its_study_failed_until_it_is_mended(first: 
         "evaluate": "FINISHED",
         "plot": "FINISHED",
     }
-    mended = first.study()
-    assert mended.info.run_id == study.info.run_id
-    assert mended.info.status == "FINISHED"
-    assert "the loss is not finite" not in mended.data.tags["mlflow.note.content"]
+    repaired = first.study()
+    assert repaired.info.run_id == study.info.run_id
+    assert repaired.info.status == "FINISHED"
+    assert "the loss is not finite" not in repaired.data.tags["mlflow.note.content"]
 
 
-def test_a_killed_stage_is_so_when_the_next_one_runs(first: Notebook) -> None:
+def test_a_killed_stage_is_so_when_the_next_one_runs(first: TrackedStudy) -> None:
     killed = PARAMS | {"finetune": {"lr": -1}}
     first.repro(killed, succeeds=False)
     assert first.new_stages() == {"finetune": "KILLED"}
@@ -224,7 +228,7 @@ def test_a_killed_stage_is_so_when_the_next_one_runs(first: Notebook) -> None:
     assert first.new_stages() == dict.fromkeys(["finetune", "evaluate", "plot"], "FINISHED")
 
 
-def test_new_code_is_a_new_state(first: Notebook) -> None:
+def test_new_code_is_a_new_parent_run(first: TrackedStudy) -> None:
     first.repro(PARAMS)
     (first.folder / "code.txt").write_text("version 2")
     first.repro(PARAMS)

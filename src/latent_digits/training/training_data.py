@@ -11,7 +11,7 @@ from latent_digits.training import ranks
 
 
 @dataclass(frozen=True)
-class Digits:
+class TrainingData:
     """Images uint8 [N, 28, 28] and labels int64 [N] of the two sets that trainings may see."""
 
     train_images: np.ndarray
@@ -20,17 +20,17 @@ class Digits:
     val_labels: np.ndarray
 
 
-def digits_of(train: Dataset, val: Dataset) -> Digits:
-    return Digits(train.images, train.labels, val.images, val.labels)
+def training_data_of(train: Dataset, val: Dataset) -> TrainingData:
+    return TrainingData(train.images, train.labels, val.images, val.labels)
 
 
-def images_of(digits: Digits) -> tuple[Tensor, Tensor]:
+def images_of(data: TrainingData) -> tuple[Tensor, Tensor]:
     """Train and validation images, uint8 [N, 1, 28, 28], on the device that trains."""
-    return to_device(digits.train_images[:, None]), to_device(digits.val_images[:, None])
+    return to_device(data.train_images[:, None]), to_device(data.val_images[:, None])
 
 
-def labels_of(digits: Digits) -> tuple[Tensor, Tensor]:
-    return to_device(digits.train_labels), to_device(digits.val_labels)
+def labels_of(data: TrainingData) -> tuple[Tensor, Tensor]:
+    return to_device(data.train_labels), to_device(data.val_labels)
 
 
 def to_device(array: np.ndarray) -> Tensor:
@@ -38,6 +38,6 @@ def to_device(array: np.ndarray) -> Tensor:
     return torch.tensor(array, device=ranks.current().device)
 
 
-def brightness(digits: Digits) -> float:
+def brightness(data: TrainingData) -> float:
     """The mean of the training images' pixels, in [0, 1]."""
-    return float(digits.train_images.mean(dtype=np.float64)) / 255
+    return float(data.train_images.mean(dtype=np.float64)) / 255

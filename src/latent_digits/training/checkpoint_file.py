@@ -5,7 +5,7 @@ from latent_digits.data.storage import Arrays, Row
 from latent_digits.training.checkpoint import Checkpoint
 
 
-class Resuming:
+class CheckpointFile:
     """The latest checkpoint of one training; None before its first epoch."""
 
     def __init__(self, slot: Slot):
