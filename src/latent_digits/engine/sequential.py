@@ -28,6 +28,7 @@ from latent_digits.engine.lowering import SETTINGS, steps, why_not
 from latent_digits.engine.memory import Row, batch_last, split_like
 from latent_digits.engine.switch import takes
 
+MOST_LINKS = 100
 NO_KEYS = np.zeros((0, 2), np.uint32)
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -77,6 +78,8 @@ class Accelerated(nn.Sequential):
         key = input.shape[1:], *settings, *[(p.shape, p.dtype, p.is_cpu) for p in parameters]
         runner: Runner = self.__dict__.get("_runner") or renewed(self)
         if key not in runner.links:
+            if len(runner.links) == MOST_LINKS:  # of a setting that changes from step to step
+                runner.links.clear()
             runner.links[key] = linked(layers, tuple(input.shape[1:]))
         link = runner.links[key]
         if link is None:
