@@ -35,7 +35,7 @@ OWNERS = {
     "torchvision": {"preparation/mnist.py"},
 }
 # What is of no one module. Tests of the hall lie beside them.
-WHOLE = {"browser", "golden", "kills", "own_code", "pipeline", "rooms", "speed", "states"}
+WHOLE = {"browser", "golden", "kills", "own_code", "parent_runs", "pipeline", "rooms", "speed"}
 WHOLE |= {"workflows"}
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits import engine
-from latent_digits.models.initialization import initialised
 from latent_digits.models.losses import mean_squared_error
 from latent_digits.models.networks import (
     Autoencoder,
@@ -25,6 +24,7 @@ from latent_digits.models.objectives import (
     reconstruction,
 )
 from latent_digits.study.noise import Noise
+from latent_digits.training.initialization import initialised
 from same_draws import SameDraws
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from latent_digits.console import UserError
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.project.params import TuneParams, load_params
 from latent_digits.search import sampler as tuning
@@ -26,6 +25,7 @@ from latent_digits.search.sampler import (
 )
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.hyperparameters import Hyperparameters
+from latent_digits.training.initialization import initialised
 from latent_digits.training.optimizers import WARMUP
 from latent_digits.training.training_data import TrainingData
 from smoke import PROJECT

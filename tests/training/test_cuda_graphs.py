@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.training import loop as training
 from latent_digits.training.cuda_graphs import EAGER_STEPS, Replayed, recorded
+from latent_digits.training.initialization import initialised
 from latent_digits.training.loop import Pairs, Recipe, fit
 
 

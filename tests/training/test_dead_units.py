@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits import engine
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import (
     Autoencoder,
     Classifier,
@@ -18,6 +17,7 @@ from latent_digits.models.networks import (
 )
 from latent_digits.training import ranks
 from latent_digits.training.dead_units import Units, dead_shares, has_dead_layer, live_neurons
+from latent_digits.training.initialization import initialised
 from latent_digits.training.ranks import Ranks
 
 pytestmark = pytest.mark.usefixtures("way")

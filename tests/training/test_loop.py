@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from latent_digits import engine
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.initialization import initialised
 from latent_digits.training.loop import (
     DivergedError,
     EpochMetrics,

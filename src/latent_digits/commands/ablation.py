@@ -20,7 +20,6 @@ from latent_digits.data.dataset import load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.models.initialization import WEIGHTED, fan_in, initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.project.params import Budget, Params, load_params
@@ -31,6 +30,7 @@ from latent_digits.study.variants import own_recipe, tuned_recipe
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares
 from latent_digits.training.hyperparameters import Hyperparameters
+from latent_digits.training.initialization import WEIGHTED, fan_in, initialised
 from latent_digits.training.loop import Pairs, Recipe, best_row, best_so_far, fit
 from latent_digits.training.training_data import (
     TrainingData,

@@ -24,7 +24,6 @@ from optuna.trial import TrialState
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.project.params import SearchSpace, TuneParams
@@ -32,6 +31,7 @@ from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import has_dead_layer, live_neurons
 from latent_digits.training.hyperparameters import Hyperparameters
+from latent_digits.training.initialization import initialised
 from latent_digits.training.loop import DivergedError, Pairs, Recipe, best_row, best_so_far, fit
 from latent_digits.training.training_data import TrainingData, brightness, images_of
 

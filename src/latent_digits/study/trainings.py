@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from latent_digits import engine
 from latent_digits.data.storage import Arrays
-from latent_digits.models.initialization import initialised
 from latent_digits.models.networks import (
     Autoencoder,
     Classifier,
@@ -38,6 +37,7 @@ from latent_digits.seeds import seed_for
 from latent_digits.study.noise import Noise, corrupted
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares, has_dead_layer, live_neurons
+from latent_digits.training.initialization import initialised
 from latent_digits.training.loop import EpochMetrics, Pairs, Recipe, best_row, fit
 from latent_digits.training.training_data import TrainingData, brightness, images_of, labels_of
 

@@ -1,8 +1,8 @@
 """Adam, SGD and polynomial-decay averaging of the weights, over one flat vector.
 
 These networks have about twenty small tensors. Updating them one by one costs 1.4 ms a step, most
-of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03. `tests/test_optim.py` holds
-them equal to torch.optim.
+of it overhead; as one vector 0.3 ms, and Adam as one loop over it 0.03.
+`tests/training/test_optimizers.py` holds them equal to torch.optim.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

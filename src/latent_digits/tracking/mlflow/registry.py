@@ -35,7 +35,7 @@ DESCRIPTIONS = {
     "It does not compete.",
 }
 BASELINES = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
-LIBRARIES = ("mlflow", "numpy", "pydantic", "rich", "safetensors", "torch")  # that a model needs
+LIBRARIES = ("mlflow", "numba", "numpy", "rich", "safetensors", "torch")  # that a model needs
 
 
 def register(

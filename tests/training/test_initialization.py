@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from latent_digits.models.initialization import fan_in, initialised, logit
 from latent_digits.models.networks import (
     Autoencoder,
     Classifier,
@@ -15,6 +14,7 @@ from latent_digits.models.networks import (
     VariationalAutoencoder,
 )
 from latent_digits.training.dead_units import Units, dead_shares
+from latent_digits.training.initialization import fan_in, initialised, logit
 
 BUILDS = {
     "ae": partial(Autoencoder, 33, 0.0),

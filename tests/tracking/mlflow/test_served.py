@@ -1,0 +1,80 @@
+"""A served model needs no more than its requirements say, whatever else is installed here."""
+
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from latent_digits.data.storage import write_tensors
+from latent_digits.models.weights import arrays_of, build
+from latent_digits.tracking.mlflow.registry import LIBRARIES
+
+SERVE = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+weights, *MISSING = sys.argv[1:]
+sys.meta_path.insert(0, Missing())
+import latent_digits  # before NumPy
+import types
+import numpy as np
+from latent_digits.tracking.mlflow.served import Served
+served = Served()
+served.load_context(types.SimpleNamespace(artifacts={"weights": weights}))
+print(served.predict(None, np.zeros((3, 28, 28), np.uint8)).shape)
+"""
+ABOUT = {"model": "classifier", "latent_dim": 2, "hidden": 3}
+
+
+def needed(libraries: tuple[str, ...]) -> set[str]:
+    """The distributions that come with these, on this machine."""
+    found: set[str] = set()
+    waiting = [canonicalize_name(name) for name in libraries]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            wanted = [Requirement(one) for one in requires(name) or []]
+        except PackageNotFoundError:
+            continue
+        waiting += [
+            canonicalize_name(one.name)
+            for one in wanted
+            if not one.marker or one.marker.evaluate({"extra": ""})
+        ]
+    return found
+
+
+@pytest.mark.parametrize(("left_out", "shape"), [((), "(3, 10)"), (("numba",), None)])
+def test_the_requirements_are_what_it_imports(
+    tmp_path: Path, left_out: tuple[str, ...], shape: str | None
+) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    write_tensors(weights, arrays_of(build(ABOUT)), ABOUT)
+    there = needed(tuple(name for name in LIBRARIES if name not in left_out))
+    missing = [
+        module
+        for module, distributions in packages_distributions().items()
+        if not {canonicalize_name(one) for one in distributions} & there
+        and not module.startswith("latent_digits")
+    ]
+    assert "lightning_fabric" in missing
+    command = [sys.executable, "-W", "ignore", "-c", SERVE, str(weights), *missing]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if shape:
+        assert done.stdout.strip().endswith(shape), done.stderr
+    else:
+        assert "No module named 'numba'" in done.stderr
