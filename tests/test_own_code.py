@@ -31,7 +31,8 @@ def main() -> None:
     with workers(1) as pool:
         (found,) = dict(pool.run({"one": (models,)}, print)).values()
     Path("reports").mkdir(exist_ok=True)
-    Path("reports/models.json").write_text(json.dumps({"here": MODELS[0], "worker": found}))
+    models_here = {"here": next(iter(MODELS)), "worker": found}
+    Path("reports/models.json").write_text(json.dumps(models_here))
 
 
 if __name__ == "__main__":
@@ -42,7 +43,7 @@ def models(report):
     """What a worker process knows as the first model."""
     from latent_digits.catalogue import MODELS
 
-    return MODELS[0]
+    return next(iter(MODELS))
 '''
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@b.c")
 
@@ -92,7 +93,7 @@ def done(folder: Path, *command: str) -> str:
 def edit(folder: Path, name: str) -> None:
     """Rename the first model."""
     path = folder / "src/latent_digits/catalogue.py"
-    path.write_text(path.read_text().replace('"ae",', f'"{name}",', 1))
+    path.write_text(path.read_text().replace('"ae": ', f'"{name}": ', 1))
 
 
 def written(folder: Path) -> str:

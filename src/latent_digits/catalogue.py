@@ -2,16 +2,16 @@
 
 from typing import Literal, NamedTuple
 
-MODELS = (
-    "ae",
-    "ae_2d",
-    "denoiser",
-    "vae",
-    "vae_2d",
-    "classifier",
-    "classifier_random_encoder",
-    "classifier_end_to_end",
-)
+MODELS = {  # by the name of its files, how a model is measured: see `evaluation.metrics`
+    "ae": "autoencoder",
+    "ae_2d": "autoencoder",
+    "denoiser": "denoiser",
+    "vae": "vae",
+    "vae_2d": "vae",
+    "classifier": "classifier",
+    "classifier_random_encoder": "classifier",
+    "classifier_end_to_end": "classifier",
+}
 
 
 class Metric(NamedTuple):

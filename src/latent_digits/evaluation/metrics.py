@@ -57,10 +57,6 @@ def autoencoder(evaluation: Evaluation, models: Models, params: Params, name: st
     return evaluation.autoencoder(models.networks[name])
 
 
-def pca(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
-    return evaluation.pca(models.about["ae"]["latent_dim"])
-
-
 def denoiser(evaluation: Evaluation, models: Models, params: Params, name: str) -> Measured:
     return evaluation.denoiser(models.networks[name], *denoisers_noises(params.noise))
 
@@ -74,17 +70,11 @@ def classifier(evaluation: Evaluation, models: Models, params: Params, name: str
     return evaluation.classifier(models.networks[name], trainable_parameters)
 
 
-UNTRAINED = "pca"  # measured beside the models
 MEASURED_BY: dict[str, Callable[[Evaluation, Models, Params, str], Measured]] = {
-    "ae": autoencoder,
-    "ae_2d": autoencoder,
-    UNTRAINED: pca,
+    "autoencoder": autoencoder,
     "denoiser": denoiser,
     "vae": vae,
-    "vae_2d": vae,
     "classifier": classifier,
-    "classifier_random_encoder": classifier,
-    "classifier_end_to_end": classifier,
 }
 
 
@@ -95,33 +85,29 @@ def measured(
 
     Raises UserError where a model would be left out, of what is measured or of the headlines.
     """
-    if missing := set(MODELS) - set(MEASURED_BY):
+    if unknown := set(MODELS.values()) - set(MEASURED_BY):
         raise UserError(
-            f"catalogue.MODELS has {listed(missing)}, which nobody measures; say how in "
-            "MEASURED_BY of evaluation/metrics.py."
-        )
-    if unknown := set(MEASURED_BY) - {*MODELS, UNTRAINED}:
-        raise UserError(
-            f"MEASURED_BY of evaluation/metrics.py has {listed(unknown)}, which no stage trains; "
-            "name it in catalogue.MODELS and train it in study/variants.py, or take it out."
+            f"catalogue.MODELS has models that are measured as {listed(unknown)}; MEASURED_BY of "
+            f"evaluation/metrics.py knows {listed(MEASURED_BY)}."
         )
     if missing := set(MODELS) - {one.group for one in METRICS}:
         raise UserError(
             f"catalogue.MODELS has {listed(missing)}, of which there is no headline, so that no "
             "comparison would see it; add one to catalogue.METRICS."
         )
-    for name, measured_by in MEASURED_BY.items():
-        yield name, measured_by(evaluation, models, params, name)
+    for name, kind in MODELS.items():
+        yield name, MEASURED_BY[kind](evaluation, models, params, name)
+    yield "pca", evaluation.pca(models.about["ae"]["latent_dim"])
 
 
 def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict[str, Measured]:
     """All of `measured`, shown as it goes."""
     found: dict[str, Measured] = {}
     with ProgressDisplay("evaluate", unit="model") as progress:
-        progress.begin("metrics", len(MEASURED_BY))
+        progress.begin("metrics", len(MODELS) + 1)
         for name, values in measured(evaluation, models, params):
             found[name] = values
-            progress.advance("metrics", len(found), len(MEASURED_BY), name)
+            progress.advance("metrics", len(found), len(MODELS) + 1, name)
     return found
 
 
@@ -153,7 +139,7 @@ def per_image(
     arrays: Arrays = {"labels": evaluation.test.labels.numpy().astype(np.uint8)}
     for one in METRICS:
         values = found[one.group][one.of_group]
-        if MEASURED_BY[one.group] is classifier:
+        if MODELS.get(one.group) == "classifier":
             arrays[one.name] = evaluation.predicted(models.networks[one.group])
         elif isinstance(values, np.ndarray):
             arrays[one.name] = (one.scale * values).astype(np.float16)
