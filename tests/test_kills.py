@@ -17,10 +17,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     return folder, repro(folder, {})
 
 
-def test_a_study_killed_twenty_times_ends_with_the_same_bytes(whole: Any) -> None:
+def test_a_study_whose_stages_are_killed_twice_each_ends_with_the_same_bytes(whole: Any) -> None:
+    """A kill whose stage is just over hits none, or the next: so a quarter of them may miss."""
     folder, run = whole
-    killed, printed = kill_loop(folder, run, kills=20)
-    assert killed.total() >= 20
+    killed, printed = kill_loop(folder, run, kills=12)
+    assert killed.total() >= 12
+    assert len(killed) >= 6
     assert "going on after epoch" in printed
     assert "damaged" not in printed
     tops = (other / top for other in folder.parent.iterdir() for top in ("data", "reports"))
