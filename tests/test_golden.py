@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -22,7 +20,10 @@ LOGARITHMS = "import math; print([math.exp(n / 777) for n in range(10000)])"
 MKL = "import torch; torch.rand(9, 9) @ torch.rand(9, 9)"
 LOCALE = "import sys, locale, time; print(locale.getpreferredencoding(), time.tzname, hash('a'))"
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"{missing()}: other bits, as said")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=f"{missing()}: other bits, as said"),
+]
 
 
 class Machine(NamedTuple):
@@ -74,16 +75,9 @@ def golden(machine: Machine, **variables: str) -> dict[str, str]:
     return found["digests"]
 
 
-@pytest.fixture(scope="module")
-def digests() -> Iterator[dict[str, Any]]:
-    """Those of all machines, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(golden, machine) for name, machine in MACHINES.items()}
-
-
 @pytest.mark.parametrize("name", MACHINES)
-def test_the_golden_digests(digests: dict[str, Any], name: str) -> None:
-    assert digests[name].result() == json.loads(GOLDEN.read_text())
+def test_the_golden_digests(name: str) -> None:
+    assert golden(MACHINES[name]) == json.loads(GOLDEN.read_text())
 
 
 @pytest.mark.parametrize("name", list(MACHINES)[1:])
