@@ -5,10 +5,12 @@ PYTHON ?= python3
 N := 5
 PORT := 5000
 BIN := .venv/bin
+# A file's tests share fixtures, and stay together; `tests/conftest.py` says which files begin.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
-.PHONY: help repro uncommitted verify test replicas compare gate summary base comment smoke ui sync
+.PHONY: help repro uncommitted verify test quick replicas compare gate summary base comment smoke ui sync
 .PHONY: ablation bench growth check format lock
 
 help:  ## show this list
@@ -27,7 +29,10 @@ verify: $(BIN)/ready  ## the study again, in a copy: are these the bytes of dvc.
 	@python -m latent_digits.commands.verify $(STAGE)
 
 test: $(BIN)/ready  ## the tests, the smoke pipeline among them
-	python -m pytest
+	python -m pytest $(SIDE_BY_SIDE)
+
+quick: check  ## for the daily work: the checks, and the tests that need no pipeline, workers or MLflow
+	python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 replicas: $(BIN)/ready  ## the study's models under N further seeds: reports/replicas.json
 	dvc repro --quiet prepare

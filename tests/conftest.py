@@ -16,6 +16,19 @@ from latent_digits.tracking.addresses import sqlite_address
 from smoke import PROJECT
 
 torch.set_num_threads(1)
+# Files that begin first, in this order, so that the end finds both cores busy. The golden digests
+# compile the kernels, which the scratch copies of the pipeline bring along.
+FIRST = ("test_golden", "test_states", "test_kills", "test_pipeline", "test_ranks")
+SLOW = {"data_base", "smoke", "whole"}  # fixtures of a pipeline or an MLflow data base
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; what uses a slow fixture is slow. Other tests are marked so."""
+    order = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW & {*item.fixturenames}:
+            item.add_marker("slow")
 
 
 @pytest.fixture(params=["kernels", "operations"])

@@ -26,6 +26,8 @@ from latent_digits.console import run_stage
 from latent_digits.training.workers import workers
 from where import models
 
+pytestmark = pytest.mark.slow
+
 
 def main() -> None:
     with workers(1) as pool:

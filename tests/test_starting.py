@@ -25,6 +25,8 @@ from latent_digits.console import run_stage
 from latent_digits.training.workers import workers
 import time
 
+pytestmark = pytest.mark.slow
+
 def main():
     print("starting", flush=True)
     try:

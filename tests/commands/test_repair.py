@@ -9,6 +9,8 @@ from dvc.repo import Repo
 
 from latent_digits.commands import repair as repair
 
+pytestmark = pytest.mark.slow
+
 LOCK = """schema: '2.0'
 stages:
   copy:

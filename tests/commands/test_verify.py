@@ -20,6 +20,8 @@ from latent_digits.console import UserError
 from latent_digits.data.storage import write_csv, write_json, write_tensors
 from latent_digits.project.provenance import digest, read_study
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 stages:
   prepare:

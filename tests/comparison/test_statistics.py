@@ -79,6 +79,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("latent_digits.comparison.statistics.RESAMPLES", 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3, 5])
 def test_redraws_are_called_a_change_in_at_most_a_twentieth_of_comparisons(seeds: int) -> None:
     rng = np.random.default_rng(seeds)

@@ -17,6 +17,8 @@ from latent_digits.training.training_data import TrainingData
 from remote import dying_trial
 from smoke import PROJECT
 
+pytestmark = pytest.mark.slow
+
 TRIALS = {"trials": 6, "generation": 3, "startup_trials": 3, "pruning_warmup": 1, "epochs": 4}
 
 

@@ -15,7 +15,10 @@ from latent_digits.study.trainings import AutoencoderTraining, Trained
 from latent_digits.training.loop import Recipe
 from latent_digits.training.training_data import TrainingData
 
-pytestmark = pytest.mark.usefixtures("project")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("project"),
+]
 ALONE = FabricParams(
     accelerator="auto", devices=1, num_nodes=1, strategy="auto", precision="32-true"
 )

@@ -36,6 +36,8 @@ from latent_digits.training.workers import CallError, Workers, workers
 from remote import DyingRank, failing_rank, listening
 from servers import Scheduler
 
+pytestmark = pytest.mark.slow
+
 TWO, THREE = (replace(DEFAULT, devices=count) for count in (2, 3))
 RECIPE = Recipe("adam", 1e-3, 32, epochs=3, patience=3)
 NOISE = Noise(0.5, 0.3, 0.05, 0.5)

@@ -18,6 +18,8 @@ from latent_digits.training.workers import SETTINGS, CallError, workers
 from remote import deadly, double, dying, fail, sums, where
 from servers import Scheduler, free_port
 
+pytestmark = pytest.mark.slow
+
 
 def test_results_reports_and_exceptions() -> None:
     heard: list[tuple[str, Any]] = []

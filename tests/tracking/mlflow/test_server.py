@@ -11,7 +11,10 @@ from sqlalchemy import create_engine
 
 from toy import STRANGE
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own, at import
+]
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ import pytest
 from smoke import PROJECT
 from toy import STRANGE, toy_project
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own, at import
+]
 
 
 def parent_run(run_id: str, metrics: dict[str, float], params: dict[str, str]) -> Any:
