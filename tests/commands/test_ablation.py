@@ -60,6 +60,7 @@ def test_the_initial_weights_are_what_their_names_say() -> None:
     assert ours.decoder[-2].bias.sigmoid().item() == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_kill_and_keeps_its_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
