@@ -88,7 +88,7 @@ def repro(folder: Path, plan: Mapping[str, Moment]) -> Run:
             timer.cancel()
     printed = "".join(lines)
     if process.returncode not in (0, -signal.SIGKILL):
-        raise AssertionError(f"dvc repro failed by itself:\n{printed}")
+        raise AssertionError(f"dvc repro ended by itself with {process.returncode}:\n{printed}")
     pauses: dict[str, list[float]] = {}
     for (name, before), (_, after) in pairwise([*times, ("", time.monotonic())]):
         pauses.setdefault(name, []).append(after - before)
