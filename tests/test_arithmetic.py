@@ -124,6 +124,7 @@ def test_denormals_are_zero_where_they_are_flushed() -> None:
 
 
 @settled
+@pytest.mark.slow
 def test_the_workers_of_a_scheduler_elsewhere_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though `dask worker` imports NumPy before it knows of this project."""
     for name in arithmetic.VARIABLES:

@@ -10,6 +10,8 @@ import pytest
 
 from smoke import PROJECT
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 stages:
   prepare:
@@ -25,8 +27,6 @@ from latent_digits.catalogue import MODELS
 from latent_digits.console import run_stage
 from latent_digits.training.workers import workers
 from where import models
-
-pytestmark = pytest.mark.slow
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from latent_digits.commands.verify import environment
 from latent_digits.starting import INTERRUPTED
 from smoke import PROJECT, run
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.commands.params")]
 # A stage as others are: imports, then work within `run_stage` that closes what it has opened.
 STAGE = """
@@ -24,8 +26,6 @@ print("importing", flush=True)
 from latent_digits.console import run_stage
 from latent_digits.training.workers import workers
 import time
-
-pytestmark = pytest.mark.slow
 
 def main():
     print("starting", flush=True)
