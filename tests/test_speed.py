@@ -1,6 +1,7 @@
 """A guard, not a measurement: this project's step stays well ahead of plain PyTorch's.
 
-`make bench` measures; here both take turns for a few seconds, and the bound is generous.
+`make bench` measures; here both take turns for a few seconds, the bound is generous, and
+it is of CPU time, which tests that run beside leave as it is.
 """
 
 import statistics
@@ -9,6 +10,7 @@ import time
 
 import torch
 
+from latent_digits import engine
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.training.loop import Pairs, Steps
@@ -23,15 +25,15 @@ AHEAD = 1.5  # measured: about 3
 
 def test_a_step_is_faster_than_plain_pytorchs() -> None:
     images = torch.randint(0, 256, (2 * BATCH["ae"], 1, 28, 28), dtype=torch.uint8)
-    model = Autoencoder(LATENT_DIM, DROPOUT)
+    model = engine.accelerate(Autoencoder(LATENT_DIM, DROPOUT))
     pairs, optimization = Pairs(images, images), Optimization(model, "adam", LR)
     steps = Steps(model, reconstruction, pairs, BATCH["ae"], optimization)
     plain = Plain("ae", images, images)
     ratios = []
     for _ in range(15):
-        began = time.perf_counter()
+        began = time.process_time()
         plain.train_epoch()
-        between = time.perf_counter()
+        between = time.process_time()
         steps.epoch()
-        ratios.append((between - began) / (time.perf_counter() - between))
+        ratios.append((between - began) / (time.process_time() - between))
     assert statistics.median(ratios) > AHEAD, sorted(ratios)
