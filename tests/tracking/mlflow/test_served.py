@@ -2,15 +2,20 @@
 
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from torch import nn
 
 from latent_digits.data.storage import write_tensors
+from latent_digits.models import networks
 from latent_digits.models.weights import arrays_of, build
 from latent_digits.tracking.mlflow.registry import LIBRARIES
 
@@ -57,6 +62,7 @@ def needed(libraries: tuple[str, ...]) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("left_out", "shape"), [((), "(3, 10)"), (("numba",), None)])
 def test_the_requirements_are_what_it_imports(
     tmp_path: Path, left_out: tuple[str, ...], shape: str | None
@@ -78,3 +84,30 @@ def test_the_requirements_are_what_it_imports(
         assert done.stdout.strip().endswith(shape), done.stderr
     else:
         assert "No module named 'numba'" in done.stderr
+
+
+def normalized(dropout: float, plain) -> list[nn.Module]:
+    layers = plain(dropout)
+    return [*layers[:1], nn.BatchNorm2d(8), nn.GELU(), *layers[2:]]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, at import
+def test_a_changed_network_is_served_with_its_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latent_digits.tracking.mlflow.served import Served
+
+    changed = partial(normalized, plain=networks.convolutions)
+    monkeypatch.setattr(networks, "convolutions", changed)
+    model = build(ABOUT)
+    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    x = torch.tensor(images)[:, None] / 255
+    model.train()(x)  # the BatchNorm has seen something
+    weights = tmp_path / "weights.safetensors"
+    write_tensors(weights, arrays_of(model), ABOUT)
+    served = Served()
+    served.load_context(SimpleNamespace(artifacts={"weights": weights}))
+    with torch.no_grad():
+        expected = model.eval()(x).numpy()
+    np.testing.assert_allclose(served.predict(None, images), expected, atol=1e-5)
