@@ -18,7 +18,7 @@ from smoke import PROJECT
 torch.set_num_threads(1)
 # Files that begin first, in this order, so that the end finds both cores busy. The golden digests
 # compile the kernels, which the scratch copies of the pipeline bring along.
-FIRST = ("test_golden", "test_states", "test_kills", "test_pipeline", "test_ranks")
+FIRST = ("test_golden", "test_parent_runs", "test_kills", "test_pipeline", "test_ranks")
 SLOW = {"data_base", "smoke", "whole"}  # fixtures of a pipeline or an MLflow data base
 
 

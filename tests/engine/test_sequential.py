@@ -6,15 +6,18 @@ import math
 import pickle
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils.parametrizations import weight_norm
 
 from latent_digits import engine
 from latent_digits.engine.draws import LEVELS
+from latent_digits.training.optimizers import FlatParameters
 from same_draws import SameDraws
 
 
@@ -375,6 +378,25 @@ def test_weights_that_change_between_both_ways_are_an_error() -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("last", [nn.Linear(4, 3), nn.Sigmoid()])
+def test_an_output_may_be_changed_in_place_where_pytorchs_may(last: nn.Module) -> None:
+    model = engine.accelerate(nn.Sequential(nn.Linear(4, 4), last))
+    results: list[Any] = []
+    for context in (nullcontext(), engine.off()):
+        with context:
+            model.zero_grad()
+            y = model(torch.ones(5, 4))
+            y *= 2
+            if isinstance(last, nn.Sigmoid):
+                with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                    y.sum().backward()
+            else:
+                y.square().sum().backward()
+                results.append([y.detach(), *(p.grad.clone() for p in model.parameters())])
+    if results:
+        torch.testing.assert_close(results[0], results[1])
+
+
 def test_the_callers_gradient_and_input_stay() -> None:
     model = engine.accelerate(nn.Sequential(nn.Linear(6, 5), nn.Sigmoid()))
     x, gradient = torch.rand(6, 3).t(), torch.rand(5, 3).t()  # batch-last: read where they lie
@@ -445,6 +467,90 @@ def test_parameters_that_are_replaced_are_trained() -> None:
     model[4] = nn.Linear(16, 5)
     model[4].weight = nn.Parameter(torch.rand(5, 16))
     expect_plain(model, chain=True)
+
+
+def again(layer: Any) -> None:
+    """The weight registered behind the bias, as pruning leaves it."""
+    weight = layer.weight.detach() * 0.5
+    del layer.weight
+    layer.weight = nn.Parameter(weight)
+
+
+class Twice(nn.Sequential):
+    def __call__(self, *args: Any) -> Any:
+        return 2 * super().__call__(*args)
+
+
+class Backwards(nn.Sequential):
+    def __iter__(self) -> Any:
+        return reversed(list(super().__iter__()))
+
+
+def plain_weight(layer: Any) -> None:
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.weight = weight
+
+
+# What is done to the layers of Linear(4, 4), ReLU, Linear(4, 3), and whether they make a chain.
+UNUSUAL: dict[str, tuple[Callable[[nn.Sequential], Any], bool]] = {
+    "registered again": (lambda net: again(net[0]), True),
+    "no parameter": (lambda net: plain_weight(net[0]), False),
+    "one more": (lambda net: net[1].register_parameter("s", nn.Parameter(torch.ones(3))), False),
+    "a module": (lambda net: net[0].add_module("more", nn.Linear(2, 2)), False),
+    "a bias of one": (lambda net: setattr(net[0], "bias", nn.Parameter(torch.ones(1))), False),
+    "twice": (lambda net: net.append(Twice(nn.Linear(3, 3))), False),
+    "backwards": (lambda net: net.append(Backwards(nn.Linear(3, 2), nn.Linear(3, 3))), False),
+    "a list": (lambda net: net.append(nn.Unflatten(1, [1, 3])), False),
+    "a third": (lambda net: net.append(nn.Unflatten(1, (-1, 3))), False),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_layers_give_what_pytorch_gives(name: str) -> None:
+    torch.manual_seed(0)
+    change, chain = UNUSUAL[name]
+    model = engine.accelerate(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
+    x = torch.rand(5, 4)
+    model(x)
+    change(model)
+    engine.accelerate(model)
+    with engine.off():
+        expected = model(x)
+    y = model(x)
+    torch.testing.assert_close(y, expected)
+    assert (y.grad_fn.name() == "RunChainBackward") == chain
+    assert (engine.left_to_pytorch(model) == "") == chain
+
+
+def test_a_row_of_parameters_that_is_cut_or_turned_is_seen() -> None:
+    model = engine.accelerate(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3)))
+    FlatParameters(model)
+    expect_plain(model, torch.rand(5, 4), chain=True)
+    model[0].weight.data = model[0].weight.data.t()
+    model[2].weight.data, model[2].bias.data = model[2].weight.data[:2], model[2].bias.data[:2]
+    with engine.off():
+        expected = model(torch.ones(5, 4))
+    torch.testing.assert_close(model(torch.ones(5, 4)), expected)
+
+
+def test_a_watch_of_a_relu_that_drops_sees_its_own_output() -> None:
+    model = engine.accelerate(nn.Sequential(nn.Linear(4, 40), nn.ReLU(), nn.Dropout(0.9)))
+    seen: list[Tensor] = []
+    model[1].register_forward_hook(engine.Watch(lambda layer, y: seen.append(y)))
+    with torch.no_grad():
+        model[0].bias.fill_(9.0)
+        model(torch.rand(5, 4))
+    assert seen[0].all()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own
+def test_forward_mode_keeps_its_tangent() -> None:
+    model = engine.accelerate(nn.Sequential(nn.Linear(4, 3)))
+    with forward_ad.dual_level(), torch.no_grad():
+        y = model(forward_ad.make_dual(torch.rand(5, 4), torch.ones(5, 4)))
+        tangent = forward_ad.unpack_dual(y).tangent
+    torch.testing.assert_close(tangent, model[0].weight.sum(1).expand(5, 3).detach())
 
 
 def test_float64_is_computed_in_float64() -> None:

@@ -100,14 +100,14 @@ def test_buffers_are_averaged_and_whole_numbers_taken_over() -> None:
         optimization.update(optimization.next())
     expected = means[0]
     for step, mean in enumerate(means, start=1):
-        expected = expected.lerp(mean, ETA / (ETA - 1 + step))
+        expected = expected.lerp(mean, (ETA + 1) / (ETA + step))
     found = optimization.average.values
-    torch.testing.assert_close(found["running_mean"], expected)
-    assert found["num_batches_tracked"].item() == 5
+    torch.testing.assert_close(found["buffers.running_mean"], expected)
+    assert found["buffers.num_batches_tracked"].item() == 5
     assert [len(buffer) for buffer in optimization.buffers()] == [2, 2, 2, 2]  # own and averaged
     own = norm.running_mean.clone()
     with optimization.average.in_place():
-        assert torch.equal(norm.running_mean, found["running_mean"])
+        assert torch.equal(norm.running_mean, found["buffers.running_mean"])
     assert torch.equal(norm.running_mean, own)
 
 

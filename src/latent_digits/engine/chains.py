@@ -44,6 +44,7 @@ class Chain(NamedTuple):
     floats: int  # of memory that an image takes
     shapes: list[Shape]  # of what each step makes
     drops: int  # how many steps drop units
+    reads_output: bool  # whether the way back does
 
 
 def chain(steps: Sequence[Step]) -> Chain:
@@ -68,4 +69,6 @@ def chain(steps: Sequence[Step]) -> Chain:
         rows.append((*numbers, *sizes, weight, windows, x, y))
         weight += step.parameters
     drops = sum(step.dropped > 0 for step in steps)
-    return Chain(np.array(rows, ROW), floats, [step.y for step in steps], drops)
+    reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
+    shapes = [step.y for step in steps]
+    return Chain(np.array(rows, ROW), floats, shapes, drops, reads_output)

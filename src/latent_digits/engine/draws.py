@@ -84,5 +84,5 @@ def normal_levels() -> np.ndarray:
 
 def draw_keys(count: int) -> np.ndarray:
     """Keys for `kernels.philox`: uint32 [`count`, 2]."""
-    words = torch.empty(count, 1, dtype=torch.int64)
+    words = torch.empty(count, 1, dtype=torch.int64, device="cpu")
     return words.random_(-(2**63), None).numpy().view(np.uint32)

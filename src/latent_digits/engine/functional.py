@@ -31,8 +31,8 @@ def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
         images = stored if index is None else stored[index]
         return images.movedim(0, -1).contiguous().to(torch.float32).div_(255).movedim(-1, 0)
     if index is None:
-        index = torch.arange(len(stored))
-    out = torch.empty(*stored.shape[1:], len(index))
+        index = torch.arange(len(stored), device="cpu")
+    out = torch.empty(*stored.shape[1:], len(index), dtype=torch.float32, device="cpu")
     images = stored.view(len(stored), -1)
     kernels.pixels_batch_last(images.numpy(), index.numpy(), out.view(-1, len(index)).numpy())
     return out.movedim(-1, 0)

@@ -4,6 +4,7 @@ Layers are recognised by their exact type and settings. A ReLU and the dropout b
 step, in place on the output of the layer before.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from math import prod
 from operator import attrgetter
@@ -36,6 +37,7 @@ SETTINGS: dict[type, Callable[[Any], Any]] = {
     nn.Flatten: attrgetter(*FLATTEN),
     nn.Unflatten: attrgetter("dim", "unflattened_size"),
 }
+NAMES = ("weight", "bias")  # of the parameters, as a chain has them
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 DROPOUTS = (nn.Dropout, nn.Dropout2d)
 RESHAPES = (nn.Flatten, nn.Unflatten)
@@ -73,17 +75,39 @@ def unlike(layer: Any) -> str:
         wanted = FLATTEN
     elif isinstance(layer, nn.Unflatten):
         wanted = {"dim": 1}
-    if isinstance(layer, WEIGHTED) and layer._parameters["bias"] is None:
+    if isinstance(layer, WEIGHTED) and layer._parameters.get("bias", layer) is None:
         return "bias=False"
     for name, value in wanted.items():
         if (found := getattr(layer, name)) != value:
             return f"{name}={found}"
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-        if isinstance(layer.padding, str) or layer.padding[0] != layer.padding[1]:
-            return f"padding={layer.padding}"
-        if layer.output_padding[0] != layer.output_padding[1]:
-            return f"output_padding={layer.output_padding}"
+        for name, most in (("padding", math.inf), ("output_padding", STRIDE - 1)):
+            found = getattr(layer, name)
+            if not (isinstance(found, tuple) and found[0] == found[1] and 0 <= found[0] <= most):
+                return f"{name}={found}"
+    if isinstance(layer, nn.Unflatten) and not (
+        isinstance(layer.unflattened_size, tuple) and min(layer.unflattened_size) > 0
+    ):
+        return f"unflattened_size={layer.unflattened_size}"
+    if isinstance(layer, DROPOUTS) and not 0 <= layer.p <= 1:
+        return f"p={layer.p}"
+    if isinstance(layer, WEIGHTED):
+        if layer._modules or not as_made(layer):
+            return "other parameters"
+    elif layer._parameters or layer._modules:
+        return "parameters"
     return ""
+
+
+def as_made(layer: Any) -> bool:
+    """Whether a layer's parameters are those that it was made with, in kind and shape."""
+    if set(layer._parameters) != set(NAMES):
+        return False
+    weight, bias = (layer._parameters[name] for name in NAMES)
+    if isinstance(layer, nn.Linear):
+        return weight.ndim == 2 and bias.shape == weight.shape[:1]
+    outputs = weight.shape[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
+    return weight.shape[2:] == (KERNEL, KERNEL) and bias.shape == (outputs,)
 
 
 def steps(layers: Sequence[nn.Module], shape: Shape) -> tuple[list[Step], list[int]] | None:
@@ -108,9 +132,9 @@ def steps(layers: Sequence[nn.Module], shape: Shape) -> tuple[list[Step], list[i
     return found, places
 
 
-def lowered(layer: nn.Module, x: Shape) -> Step | None:
+def lowered(layer: Any, x: Shape) -> Step | None:
     """The step of a layer, not of dropout, on activations of shape `x`; None if it misfits."""
-    count = sum(parameter.numel() for parameter in layer.parameters())
+    count = sum(parameter.numel() for parameter in layer._parameters.values())
     match layer:
         case nn.Linear():
             units, inputs = layer.weight.shape

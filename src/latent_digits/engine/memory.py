@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -31,11 +30,6 @@ class Row:
         if places != self.places:
             self.places, self.vector = places, in_a_row(tensors)
         return self.vector
-
-    def filled(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The vector, or a copy where they do not lie so."""
-        row = self.of(tensors)
-        return torch.cat([t.detach().flatten() for t in tensors]) if row is None else row
 
 
 def in_a_row(tensors: Sequence[Tensor]) -> Tensor | None:

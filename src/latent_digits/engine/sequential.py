@@ -24,9 +24,9 @@ from latent_digits.engine import kernels
 from latent_digits.engine.chains import Chain, chain
 from latent_digits.engine.draws import draw_keys, share_of
 from latent_digits.engine.kernels import OUTPUT
-from latent_digits.engine.lowering import SETTINGS, steps, why_not
-from latent_digits.engine.memory import Row, batch_last, split_like
-from latent_digits.engine.switch import takes
+from latent_digits.engine.lowering import NAMES, SETTINGS, steps, why_not
+from latent_digits.engine.memory import Row, batch_last, in_a_row, split_like
+from latent_digits.engine.switch import PLAIN, takes
 
 MOST_LINKS = 100
 NO_KEYS = np.zeros((0, 2), np.uint32)
@@ -60,10 +60,35 @@ class Runner:
 
     def __init__(self) -> None:
         self.links: dict[Any, Link | None] = {}
-        self.values, self.gradients = Row(), Row()  # of the parameters
+        self.seen: Any = None  # all that the next two follow from
+        self.link: Link | None = None
+        self.row: Tensor | None = None  # of the parameters
+        self.gradients = Row()
+
+    def look_up(self, seen: Any, layers: Sequence[nn.Module], parameters: Sequence[Any]) -> None:
+        """The chain and the row for what was `seen` in this call and not in the one before."""
+        shape, settings, places = seen
+        key = shape, *settings, *[place and place[1:] for place in places]
+        if key not in self.links:
+            if len(self.links) == MOST_LINKS:  # of a setting that changes from step to step
+                self.links.clear()
+            self.links[key] = linked(layers, tuple(shape))
+        self.seen, self.link = seen, self.links[key]
+        self.row = in_a_row(parameters) if self.link else None
+
+    def row_of(self, parameters: Sequence[Tensor]) -> Tensor:
+        """The parameters as one vector, which is a copy where they do not lie in a row."""
+        if self.row is None:
+            return torch.cat([p.detach().flatten() for p in parameters])
+        return self.row
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, ()
+
+
+def place_of(p: Tensor | None) -> Any:
+    """Where a parameter lies, and what it is."""
+    return p if p is None else (p.data_ptr(), p.shape, p.stride(), p.dtype, p.is_cpu, type(p))
 
 
 class Accelerated(nn.Sequential):
@@ -74,19 +99,24 @@ class Accelerated(nn.Sequential):
         settings: list[Any] = []
         if not takes(input) or _has_any_global_hook() or hindrance(self, layers, settings):
             return super().forward(input)
-        parameters = [p for layer in layers for p in layer._parameters.values() if p is not None]
-        key = input.shape[1:], *settings, *[(p.shape, p.dtype, p.is_cpu) for p in parameters]
+        parameters: list[Any] = [
+            layer._parameters.get(name) for layer in layers if layer._parameters for name in NAMES
+        ]
         runner: Runner = self.__dict__.get("_runner") or renewed(self)
-        if key not in runner.links:
-            if len(runner.links) == MOST_LINKS:  # of a setting that changes from step to step
-                runner.links.clear()
-            runner.links[key] = linked(layers, tuple(input.shape[1:]))
-        link = runner.links[key]
+        try:
+            seen = input.shape[1:], settings, [place_of(p) for p in parameters]
+            if seen != runner.seen:
+                runner.look_up(seen, layers, parameters)
+        except (TypeError, RuntimeError):  # a setting that is a list, a parameter that is sparse
+            return super().forward(input)
+        link = runner.link
         if link is None:
             return super().forward(input)
         if torch.is_grad_enabled():
             return RunChain.apply(input, link.chain, runner, *parameters)
-        run = Run(link.chain, batch_last(input), runner.values.filled(parameters))
+        if link.chain.drops and any(layer._forward_hooks for layer in layers):
+            return super().forward(input)  # a ReLU's output before its dropout lies nowhere
+        run = Run(link.chain, batch_last(input), runner.row_of(parameters))
         for layer, place in zip(layers, link.places, strict=True):
             for watch in layer._forward_hooks.values():
                 watch(layer, (), run.activation(place).movedim(-1, 0))
@@ -129,9 +159,12 @@ def accelerate(model: Model) -> Model:
 
 def is_sequential(module: nn.Module) -> bool:
     """Whether it runs its children one after the other and does nothing else."""
-    return isinstance(module, nn.Sequential) and type(module).forward in (
-        nn.Sequential.forward,
-        Accelerated.forward,
+    kind: Any = type(module)
+    return (
+        isinstance(module, nn.Sequential)
+        and kind.forward in (nn.Sequential.forward, Accelerated.forward)
+        and kind.__call__ is nn.Module.__call__
+        and kind.__iter__ is nn.Sequential.__iter__
     )
 
 
@@ -159,7 +192,7 @@ def hindrance(stack: nn.Module, layers: list[nn.Module], settings: list[Any]) ->
             return f"{kind.__name__} has hooks"
         if read := SETTINGS.get(kind):
             layers.append(layer)
-            settings.append((kind, read(layer)))
+            settings.append((kind, read(layer), len(layer._parameters), len(layer._modules)))
         elif not is_sequential(layer):
             return f"{kind.__name__} has no kernel"
         elif reason := hindrance(layer, layers, settings):
@@ -178,9 +211,11 @@ def linked(layers: Sequence[nn.Module], shape: tuple[int, ...]) -> Link | None:
 def misfit(layers: Sequence[nn.Module]) -> str:
     """Why parameters are not for a kernel; empty where they are."""
     for layer in layers:
-        for parameter in layer._parameters.values():
-            if parameter is not None and (not parameter.is_cpu or parameter.dtype != torch.float32):
-                return f"its parameters are {parameter.dtype} on {parameter.device}"
+        for p in layer._parameters.values():
+            if p is not None and (not p.is_cpu or p.dtype != torch.float32):
+                return f"its parameters are {p.dtype} on {p.device}"
+            if p is not None and (type(p) not in PLAIN or p.layout is not torch.strided):
+                return f"its parameters are of {type(p).__name__}, {p.layout}"
     return ""
 
 
@@ -219,21 +254,27 @@ class RunChain(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, chain: Chain, runner: Runner, *parameters: Tensor) -> Tensor:
-        run = Run(chain, batch_last(x), runner.values.filled(parameters))
-        ctx.chain, ctx.runner = chain, runner
-        ctx.save_for_backward(run.x, run.memory, run.y, *parameters)
-        return run.y.movedim(-1, 0)  # a view, or what is saved would keep itself alive
+        run = Run(chain, batch_last(x), runner.row_of(parameters))
+        ctx.chain, ctx.runner, ctx.row = chain, runner, run.row
+        # A tensor of its own, not a view, so that the caller may change it in place.
+        sizes, strides = run.y.shape, run.y.stride()
+        rolled = (*sizes[-1:], *sizes[:-1]), (*strides[-1:], *strides[:-1])
+        y = run.y.new_empty(0).set_(run.y.untyped_storage(), 0, *rolled)
+        read = (y,) if chain.reads_output else ()
+        ctx.save_for_backward(run.x, run.memory, *parameters, *read)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        x, memory, y, *parameters = ctx.saved_tensors
+        x, memory, *parameters = ctx.saved_tensors
+        gradient = batch_last(gradients[0])
+        y = parameters.pop().detach().movedim(0, -1) if ctx.chain.reads_output else gradient
         to_input, _, _, *wanted = ctx.needs_input_grad
-        row = ctx.runner.values.filled(parameters)
+        row = ctx.row
         sums = gradients_of(parameters, ctx.runner.gradients) if _adding and all(wanted) else None
         found = torch.zeros_like(row) if sums is None else sums
-        of_y = batch_last(gradients[0]).view(-1)
-        arrays = of_y.numpy(), to_input, found.numpy()
+        arrays = gradient.view(-1).numpy(), to_input, found.numpy()
         arguments = *given(ctx.chain, x, row), *left(memory, y), *arrays
         of_x = kernels.backwards(*arguments)
         of_input = torch.from_numpy(of_x).view_as(x).movedim(-1, 0) if to_input else None

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
+PLAIN = (Tensor, nn.Parameter)
 _off = False  # of this process
 
 
@@ -28,11 +30,15 @@ def takes(x: Tensor) -> bool:
     """Whether a kernel may compute with `x`: a plain float32 tensor on the CPU, not traced."""
     return (
         not _off
-        and (type(x) is Tensor or type(x) is nn.Parameter)
+        and not torch.compiler.is_compiling()
+        and type(x) in PLAIN
         and x.is_cpu
         and x.dtype is torch.float32
+        and x.layout is torch.strided
+        and not x.is_nested
+        and not x.is_neg()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and forward_ad._current_level < 0
         and torch._C._functorch.peek_interpreter_stack() is None  # type: ignore[attr-defined]
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     )

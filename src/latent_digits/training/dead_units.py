@@ -41,7 +41,7 @@ class Units:
     def look(self, relu: nn.Module, y: Tensor) -> None:
         """Note which units answer, of a batch's activations [B, units, ...]."""
         live, y = self.live[self.names[relu]], y.movedim(0, -1)
-        if not live.all():  # of most layers only a few rows are looked at
+        if len(y) == len(live) and not live.all():  # of most layers only a few rows are looked at
             live[~live] = (y[~live] > 0).flatten(1).any(1)
 
     def dead(self) -> dict[str, float]:
@@ -59,16 +59,19 @@ class Units:
 
 def relus(model: nn.Module) -> list[tuple[str, Any, nn.Module]]:
     """Each ReLU layer's name, the layer before it that has units, and the layer."""
-    found = []
+    found: list[tuple[str, Any, nn.Module]] = []
+    known: set[nn.Module] = set()
     for path, stack in model.named_modules():
         if isinstance(stack, nn.Sequential):
             name, before, number = path or type(stack).__name__.lower(), None, 0
             for layer in stack:
-                if width(layer) or isinstance(layer, (nn.Flatten, nn.Unflatten)):
-                    before = layer
-                elif isinstance(layer, nn.ReLU) and width(before):
+                if isinstance(layer, nn.ReLU) and width(before):
                     number += 1
-                    found.append((f"{name}_{number}", before, layer))
+                    if layer not in known:
+                        found.append((f"{name}_{number}", before, layer))
+                    known.add(layer)
+                elif not isinstance(layer, (nn.Dropout, nn.Dropout2d)):
+                    before = layer
     return found
 
 
@@ -79,7 +82,7 @@ def width(layer: nn.Module | None) -> int:
             return layer.out_features
         case nn.Conv2d() | nn.ConvTranspose2d():
             return layer.out_channels
-        case nn.BatchNorm1d() | nn.BatchNorm2d():
+        case nn.BatchNorm1d() | nn.BatchNorm2d() if layer.affine:
             return layer.num_features
     return 0
 

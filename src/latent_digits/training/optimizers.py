@@ -130,7 +130,8 @@ class Optimization:
 
     def __init__(self, model: nn.Module, optimizer: str, lr: float, warmup: int = WARMUP):
         self.flat = FlatParameters(model)
-        self.weights = {"values": self.flat.values} | dict(model.named_buffers())
+        buffers = {f"buffers.{name}": buffer for name, buffer in model.named_buffers()}
+        self.weights = {"values": self.flat.values} | buffers
         self.optimizer = OPTIMIZERS[optimizer](self.flat)
         self.average = PolynomialDecayAverage(self.weights)
         self.lr, self.warmup, self.steps = lr, warmup, 0
