@@ -54,7 +54,7 @@ def log_parent_run(project: Path, lr: float, mse: float) -> str:
     from latent_digits.tracking.mlflow.sender import Sender
 
     sender = Sender()
-    return sender.find(sender.experiment, study=read_study(project).parent_run).info.run_id
+    return sender.find(sender.experiment, study=read_study(project).fingerprint).info.run_id
 
 
 def printed(server: str) -> dict[str, str]:
