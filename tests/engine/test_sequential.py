@@ -425,6 +425,19 @@ def test_sequentials_share_an_input_and_a_layer() -> None:
         torch.testing.assert_close(found(both, x), actual)
 
 
+def test_saved_tensors_may_come_back_in_another_layout() -> None:
+    model = engine.accelerate(network())
+    expected = found(model, images())
+
+    def pack(x: Tensor) -> Tensor:
+        return torch.empty(x.shape).copy_(x)  # as `save_on_cpu` keeps them
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        actual = found(model, images())
+    for one, other in zip(actual, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_an_output_is_freed_without_the_garbage_collector() -> None:
     model = engine.accelerate(network())
     gc.disable()

@@ -43,6 +43,7 @@ class Chain(NamedTuple):
     table: np.ndarray  # of ROW, a row a step
     floats: int  # of memory that an image takes
     shapes: list[Shape]  # of what each step makes
+    strides: list[int]  # of the output's shape, in floats an image
     drops: int  # how many steps drop units
     reads_output: bool  # whether the way back does
 
@@ -71,4 +72,5 @@ def chain(steps: Sequence[Step]) -> Chain:
     drops = sum(step.dropped > 0 for step in steps)
     reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
     shapes = [step.y for step in steps]
-    return Chain(np.array(rows, ROW), floats, shapes, drops, reads_output)
+    strides = [prod(shapes[-1][n + 1 :]) for n in range(len(shapes[-1]))]
+    return Chain(np.array(rows, ROW), floats, shapes, strides, drops, reads_output)

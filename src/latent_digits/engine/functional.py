@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from latent_digits.engine import kernels
+from latent_digits.engine.autograd import first_order
 from latent_digits.engine.draws import LEVELS, draw_keys, draw_levels, normal_levels, share_of
 from latent_digits.engine.memory import as_array, batch_last
 from latent_digits.engine.switch import is_off, takes
@@ -93,7 +93,7 @@ class NormalSample(torch.autograd.Function):
         return torch.from_numpy(out).t()
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         gradient = batch_last(gradients[0])
         out = torch.empty_like(gradient)
@@ -118,12 +118,12 @@ class SquaredError(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        out = gradients[0].new_empty(ctx.shape).movedim(-1, 0)
+        out = gradients[0].new_empty(ctx.shape)
         of_each = gradients[0].contiguous().numpy()
-        kernels.squared_error_vjp(as_array(out), of_each, *ctx.given)
-        return out, None, None
+        kernels.squared_error_vjp(out.flatten(0, -2).numpy(), of_each, *ctx.given)
+        return out.movedim(-1, 0), None, None
 
 
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class KLDivergence(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         out = gradients[0].new_empty(2, *ctx.given[0].shape)
         of_each = gradients[0].contiguous().numpy()

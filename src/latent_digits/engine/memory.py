@@ -9,7 +9,7 @@ from torch import Tensor
 
 def batch_last(x: Tensor) -> Tensor:
     """[B, ...] as [..., B], contiguous; without a copy where it lies so already."""
-    return x.movedim(0, -1).contiguous()
+    return (x.t() if x.ndim == 2 else x.movedim(0, -1)).contiguous()
 
 
 def as_array(x: Tensor) -> np.ndarray:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
 from latent_digits.engine import kernels
+from latent_digits.engine.autograd import first_order
 from latent_digits.engine.chains import Chain, chain
 from latent_digits.engine.draws import draw_keys, share_of
 from latent_digits.engine.kernels import OUTPUT
@@ -120,7 +120,7 @@ class Accelerated(nn.Sequential):
         for layer, place in zip(layers, link.places, strict=True):
             for watch in layer._forward_hooks.values():
                 watch(layer, (), run.activation(place).movedim(-1, 0))
-        return run.y.movedim(-1, 0)
+        return run.y
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Its class is made at run time, and found again by the one that it was."""
@@ -226,27 +226,25 @@ class Run:
         images = x.shape[-1]
         self.chain, self.x, self.row = chain, x, row
         self.memory = x.new_empty(chain.floats * images)
-        self.y = x.new_empty(*chain.shapes[-1], images)
+        strides = [images * stride for stride in chain.strides]
+        self.y = x.new_empty_strided((images, *chain.shapes[-1]), (1, *strides))
         keys = draw_keys(chain.drops) if chain.drops else NO_KEYS
-        arguments = *given(chain, x, row), keys, *share_of(images), *left(self.memory, self.y)
+        left = self.memory.data_ptr(), self.y.data_ptr()
+        arguments = *given(chain, x, row), keys, *share_of(images), *left
         kernels.forwards(*arguments)
 
     def activation(self, place: int) -> Tensor:
         """What the step at `place` left, [units, ..., B]."""
         start, images = int(self.chain.table["y"][place]), self.x.shape[-1]
-        memory, start = (self.y.view(-1), 0) if start == OUTPUT else (self.memory, start)
         shape = *self.chain.shapes[place], images
-        return memory[start * images :][: prod(shape)].view(shape)
+        if start == OUTPUT:
+            return self.y.movedim(0, -1).view(shape)
+        return self.memory[start * images :][: prod(shape)].view(shape)
 
 
-def given(chain: Chain, x: Tensor, row: Tensor) -> tuple[np.ndarray, ...]:
+def given(chain: Chain, x: Tensor, row: Tensor) -> tuple[Any, ...]:
     """What both ways begin with."""
-    return chain.table, x.flatten(0, -2).numpy(), row.numpy()
-
-
-def left(memory: Tensor, y: Tensor) -> tuple[np.ndarray, ...]:
-    """What the way forwards leaves behind."""
-    return memory.numpy(), y.view(-1).numpy()
+    return chain.table, x.shape[-1], x.data_ptr(), row.data_ptr()
 
 
 class RunChain(torch.autograd.Function):
@@ -256,28 +254,28 @@ class RunChain(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, chain: Chain, runner: Runner, *parameters: Tensor) -> Tensor:
         run = Run(chain, batch_last(x), runner.row_of(parameters))
         ctx.chain, ctx.runner, ctx.row = chain, runner, run.row
-        # A tensor of its own, not a view, so that the caller may change it in place.
-        sizes, strides = run.y.shape, run.y.stride()
-        rolled = (*sizes[-1:], *sizes[:-1]), (*strides[-1:], *strides[:-1])
-        y = run.y.new_empty(0).set_(run.y.untyped_storage(), 0, *rolled)
-        read = (y,) if chain.reads_output else ()
-        ctx.save_for_backward(run.x, run.memory, *parameters, *read)
-        return y
+        # An output that nobody reads may be changed in place.
+        ctx.save_for_backward(run.x, run.memory, run.y if chain.reads_output else None, *parameters)
+        return run.y
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        x, memory, *parameters = ctx.saved_tensors
-        gradient = batch_last(gradients[0])
-        y = parameters.pop().detach().movedim(0, -1) if ctx.chain.reads_output else gradient
+        x, memory, y, *parameters = ctx.saved_tensors
+        chain, row = ctx.chain, ctx.row
         to_input, _, _, *wanted = ctx.needs_input_grad
-        row = ctx.row
         sums = gradients_of(parameters, ctx.runner.gradients) if _adding and all(wanted) else None
         found = torch.zeros_like(row) if sums is None else sums
-        arrays = gradient.view(-1).numpy(), to_input, found.numpy()
-        arguments = *given(ctx.chain, x, row), *left(memory, y), *arrays
-        of_x = kernels.backwards(*arguments)
-        of_input = torch.from_numpy(of_x).view_as(x).movedim(-1, 0) if to_input else None
+        of_x = torch.empty_like(x) if to_input else None
+        of_memory = torch.empty_like(memory)
+        of_y = gradients[0].movedim(0, -1).clone(memory_format=torch.contiguous_format)
+        results = of_x.data_ptr() if of_x is not None else 0, found.data_ptr()
+        y = None if y is None else batch_last(y)  # what keeps saved tensors may lay it out anew
+        left = memory.data_ptr(), 0 if y is None else y.data_ptr()
+        spare = of_memory.data_ptr(), of_y.data_ptr()
+        arguments: tuple[Any, ...] = (*given(chain, x, row), *left, *results, *spare)
+        kernels.backwards(*arguments)
+        of_input = None if of_x is None else of_x.movedim(-1, 0)
         parts = [None] * len(parameters) if sums is not None else split_like(found, parameters)
         return of_input, None, None, *parts
 
