@@ -79,6 +79,23 @@ def test_an_activation_counts_behind_a_normalization_and_relus_like_count_as_one
     assert model[1].weight.all()  # PyTorch's ones
 
 
+def test_weights_before_another_activation_are_pytorchs_own() -> None:
+    def build() -> nn.Sequential:
+        return nn.Sequential(
+            *(nn.Linear(9, 400), nn.Tanh()),
+            *(nn.Linear(400, 300), nn.LayerNorm(300), nn.ReLU()),
+            *(nn.Linear(300, 288), nn.Unflatten(1, (32, 3, 3)), nn.PReLU(32)),
+            nn.Flatten(),
+            nn.Linear(288, 5),
+        )
+
+    model = initialised(1, build, 0.5)
+    variances = [model[index].weight.var().item() for index in (0, 2, 5, 9)]
+    assert variances == pytest.approx([1 / 27, 2 / 400, 2 / 300, 0.1 / 288], rel=0.1)
+    assert model[0].bias.any()
+    assert not model[2].bias.any()
+
+
 @pytest.mark.parametrize("brightness", [0.0, 0.13, 1.0])
 def test_images_begin_as_bright_as_the_data(brightness: float) -> None:
     with torch.no_grad():

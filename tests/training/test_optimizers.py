@@ -111,6 +111,28 @@ def test_buffers_are_averaged_and_whole_numbers_taken_over() -> None:
     assert torch.equal(norm.running_mean, own)
 
 
+def test_a_buffer_that_a_model_replaces_is_averaged_too() -> None:
+    class Counting(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 1)
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            self.seen = self.seen + len(input)
+            return super().forward(input)
+
+    model = Counting()
+    optimization = Optimization(model, "sgd", lr=0.1)
+    for _ in range(2):
+        model(torch.zeros(5, 2))
+        optimization.update(optimization.next())
+    average = 5 + 5 * (ETA + 1) / (ETA + 2)
+    assert optimization.state_dict()["buffers.seen"].item() == 10
+    with optimization.average.in_place():
+        assert model.seen.item() == pytest.approx(average)
+    assert model.seen.item() == 10
+
+
 def test_the_average_is_in_place_for_a_block_only() -> None:
     flat = FlatParameters(network())
     average = PolynomialDecayAverage({"values": flat.values})

@@ -19,7 +19,11 @@ from latent_digits.seeds import seed_for
 Model = TypeVar("Model", bound=nn.Module)
 Weighted = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-HALVING = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)  # take about half of what passes away
+HALVING = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU)  # of what passes, about half
+PASSING = (  # what stands between weights and their activation
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.LayerNorm, nn.GroupNorm),
+    *(nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten),
+)
 SMALL = 0.1  # times 1 / fan-in: the variance of weights after which no activation follows
 
 
@@ -36,7 +40,8 @@ def initialised(seed: int, build: Callable[[], Model], brightness: float) -> Mod
     Latents and logits begin small, as what a network ends with does in Zhang et al. 2019, "Fixup
     initialization". Biases are zero, but images that a sigmoid makes begin with a mean of
     `brightness`, in [0, 1] (Lin et al. 2017, "Focal loss for dense object detection", section 3.3,
-    begin with a prior so). Other layers keep PyTorch's initial values.
+    begin with a prior so). Other layers, and those before another activation, keep PyTorch's
+    initial values.
     """
     torch.manual_seed(seed_for(seed, "init"))
     model = build()
@@ -49,6 +54,9 @@ def initialised(seed: int, build: Callable[[], Model], brightness: float) -> Mod
                 elif isinstance(layer, WEIGHTED):
                     then = activation([*stack][index + 1 :])
                     halved, bright = isinstance(then, HALVING), isinstance(then, nn.Sigmoid)
+                    if not (halved or bright or then is None):
+                        after_halving = False
+                        continue
                     gain = 2.0 if halved else 1.0 if bright else SMALL
                     bound = math.sqrt(3 * gain / fan_in(layer))
                     layer.weight.uniform_(-bound, bound)
@@ -61,9 +69,8 @@ def initialised(seed: int, build: Callable[[], Model], brightness: float) -> Mod
 
 
 def activation(layers: Iterable[nn.Module]) -> nn.Module | None:
-    """What these layers begin with, but for normalization and dropout."""
-    passing = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Dropout2d)
-    return next((layer for layer in layers if not isinstance(layer, passing)), None)
+    """What these layers begin with, but for normalization, dropout and change of shape."""
+    return next((layer for layer in layers if not isinstance(layer, PASSING)), None)
 
 
 def fan_in(layer: Weighted) -> float:

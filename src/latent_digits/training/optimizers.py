@@ -85,6 +85,35 @@ class SGD:
         self.flat.gradients.zero_()
 
 
+class Weights(Mapping[str, Tensor]):
+    """A model's parameters, as one vector, and its buffers, such as a BatchNorm's, by name.
+
+    The buffers are those that it has when one is asked for: a model may put another in its place.
+    """
+
+    def __init__(self, model: nn.Module, vector: Tensor):
+        self.vector = vector
+        self.buffers: dict[str, tuple[dict[str, Tensor | None], str]] = {}
+        for name, _ in model.named_buffers():
+            path, _, own_name = name.rpartition(".")
+            self.buffers[f"buffers.{name}"] = model.get_submodule(path)._buffers, own_name
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name == "values":
+            return self.vector
+        buffers, own_name = self.buffers[name]
+        buffer = buffers[own_name]
+        if buffer is None:
+            raise KeyError(name)
+        return buffer
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["values", *self.buffers])
+
+    def __len__(self) -> int:
+        return 1 + len(self.buffers)
+
+
 class PolynomialDecayAverage:
     """A model's weights averaged over about the last tenth of its steps, buffers included.
 
@@ -124,14 +153,12 @@ class PolynomialDecayAverage:
 class Optimization:
     """The steps of a training: the optimizer's, with a warm-up, and the average of where they lead.
 
-    `warmup` is how many steps that takes, `steps` how many were taken. `weights` are the parameters
-    as one vector and the model's buffers, such as a BatchNorm's, by name.
+    `warmup` is how many steps that takes, `steps` how many were taken.
     """
 
     def __init__(self, model: nn.Module, optimizer: str, lr: float, warmup: int = WARMUP):
         self.flat = FlatParameters(model)
-        buffers = {f"buffers.{name}": buffer for name, buffer in model.named_buffers()}
-        self.weights = {"values": self.flat.values} | buffers
+        self.weights = Weights(model, self.flat.values)
         self.optimizer = OPTIMIZERS[optimizer](self.flat)
         self.average = PolynomialDecayAverage(self.weights)
         self.lr, self.warmup, self.steps = lr, warmup, 0
@@ -159,7 +186,7 @@ class Optimization:
         """All that the next step follows from, by name; but for the steps the memory itself."""
         average = {f"average.{name}": value for name, value in self.average.values.items()}
         steps = {"steps": torch.tensor([self.steps])}
-        return self.weights | average | self.optimizer.vectors() | steps
+        return {**self.weights, **average, **self.optimizer.vectors(), **steps}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a copy of what `state_dict` gave."""
