@@ -288,9 +288,14 @@ def test_a_training_over_two_processes_is_one_parameter(smoke: Any, tmp_path: Pa
     assert done.returncode == 0, done.stdout
     assert re.findall(r"Running stage '(\w+)'", done.stdout) == ["train_denoise"]
     after = read_csv(folder / "reports/histories/denoiser.csv")
+    # Other roundings, so it was not one process. They grow within a few steps of Adam, by which a
+    # weight moves by the sign of next to no gradient; a unit at the edge may die in one and not in
+    # the other.
+    assert after != before
     for row, expected in zip(after, before, strict=True):
-        assert row == pytest.approx(expected, rel=1e-3)
-    assert after != before  # other roundings, so it was not one process
+        for name, value in expected.items():
+            near = {"abs": 0.05} if name.startswith("dead_") else {"rel": 1e-3}
+            assert row[name] == pytest.approx(value, **near), name
 
 
 def test_replicas_keep_what_is_done(smoke: Any, tmp_path: Path) -> None:

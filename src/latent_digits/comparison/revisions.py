@@ -7,7 +7,7 @@ import io
 import math
 import os
 import subprocess
-import tarfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,11 +175,13 @@ def committed(folder: Path, revision: str) -> Iterator[Revision]:
     subject = git(folder, "log", "-1", "--format=%s", commit)
     with TemporaryDirectory(prefix="latent-digits-base-") as place:
         packed = subprocess.run(
-            ["git", "archive", "--format=tar", commit], cwd=folder, capture_output=True, check=True
+            ["git", "archive", "--format=zip", "-0", commit],
+            cwd=folder,
+            capture_output=True,
+            check=True,
         ).stdout
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            files = [one for one in archive if one.isfile() or one.isdir()]
-            archive.extractall(place, files, filter="data")
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(place)  # keeps all within it, and makes no links
         if not (Path(place) / "dvc.yaml").exists():
             raise OldBaseError(
                 f"{commit[:7]} has no dvc.yaml: it is from before there was a study."
