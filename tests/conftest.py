@@ -13,13 +13,14 @@ import torch
 
 from latent_digits import engine
 from latent_digits.tracking.addresses import sqlite_address
+from kills import Smoke, smoke_run
 from smoke import PROJECT
 
 torch.set_num_threads(1)
 # Files that begin first, in this order, so that the end finds both cores busy. The golden digests
 # compile the kernels, which the scratch copies of the pipeline bring along.
-FIRST = ("test_golden", "test_parent_runs", "test_kills", "test_pipeline", "test_ranks")
-SLOW = {"data_base", "smoke", "whole"}  # fixtures of a pipeline or an MLflow data base
+FIRST = ("test_golden", "test_parent_runs", "test_pipeline", "test_ranks", "test_kills")
+SLOW = {"data_base", "smoke"}  # fixtures of a pipeline or an MLflow data base
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,8 +48,7 @@ def data_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
     """
     from latent_digits.tracking.mlflow.server import set_up
 
-    base = tmp_path_factory.getbasetemp()
-    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mlflow.db"
+    made = of_all_workers(tmp_path_factory) / "mlflow.db"
     set_up(made)
 
     def copy(file: Path) -> str:
@@ -56,6 +56,18 @@ def data_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
         return sqlite_address(file)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+    """The eight stages' run with tiny budgets. `test_pipeline` alone changes its folder."""
+    return smoke_run(of_all_workers(tmp_path_factory) / "smoke")
+
+
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tests which run side by side share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

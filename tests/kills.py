@@ -1,15 +1,17 @@
-"""A tiny study that is killed again and again: `python tests/kills.py 60` kills it sixty times.
+"""The smoke run, killed again and again: `python tests/kills.py 60` kills it sixty times.
 
 Each time SIGKILL ends `dvc repro` and everything that it started, at a random moment of a stage;
 `dvc repro` goes on, and in the end every output must be that of an undisturbed run.
 
-Every stage is killed, and twice: the first kill tears what a stage writes, its state and its upload
-queue among them; the second comes on a stage that goes on from what the first has left. That is
-what a whole study can show, so the tests run one. Which byte of a file is torn, and that a training
+Every stage is killed. The first kill tears what a stage writes, its state and its upload queue
+among them; a second comes on a stage that goes on from what the first has left. That is what a
+whole study can show, so the tests run one. Which byte of a file is torn, and that a training
 goes on after any epoch, have tests of their own (`test_repair`, `test_resume_cache`, `test_loop`);
 more studies meet more moments, and are for whoever changes how a stage keeps its state.
 """
 
+import fcntl
+import json
 import os
 import random
 import signal
@@ -20,33 +22,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
-from smoke import BUDGETS, environment, merged, scratch_copy
+from smoke import PROJECT, environment, scratch_copy
 
-TINY: dict[str, Any] = merged(
-    BUDGETS,
-    {
-        "prepare": {"train": 1000, "val": 200, "test": 200},
-        "tune": {
-            "epochs": 12,
-            "space": {"batch_size": [16, 32]},
-            "report_hyperparameters": {"lr": 2.0e-3, "batch_size": 16},
-        },
-        # After so few steps no training has had its chance: patience.
-        "train_ae": {name: {"epochs": 20, "patience": 20} for name in ("ae", "ae_2d")},
-        "train_denoise": {"epochs": 20, "patience": 20},
-        "train_vae": {name: {"epochs": 12, "batch_size": 16} for name in ("vae", "vae_2d")},
-        "finetune": {"head": {"epochs": 20}, "end_to_end": {"epochs": 12}},
-    },
-)
-
-
-EACH = 2  # kills of a stage
+AFRESH = {"prepare", "evaluate", "plot"}  # these stages keep nothing to go on from
+Outputs = dict[str, str]  # SHA-256 of each file that a stage writes
 Moment = tuple[int, float]  # so many seconds after a stage's line of that index was printed
 
 
@@ -61,12 +47,40 @@ class Run(NamedTuple):
     pauses: dict[str, list[float]]
 
 
-def repro(folder: Path, plan: Mapping[str, Moment]) -> Run:
+class Smoke(NamedTuple):
+    """A smoke run that was left alone."""
+
+    folder: Path
+    run: Run
+    outputs: Outputs
+
+    def opened(self) -> list[list[str]]:
+        """Stage, "r" or "w", and name of each file that it opened: see `tests/watch`."""
+        lines = (self.folder.parent / "opened.tsv").read_text().splitlines()
+        return [line.split("\t") for line in lines]
+
+
+def smoke_run(place: Path) -> Smoke:
+    """The one in `place`, which is made where there is none yet; test processes share it."""
+    folder, record = place / "project", place / "run.json"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            scratch_copy(folder)
+            path = f"{PROJECT / 'tests/watch'}:{folder / 'src'}"
+            made = repro(folder, {}, WATCH_LOG=f"{place / 'opened.tsv'}", PYTHONPATH=path)
+            record.write_text(json.dumps([made, outputs(folder)]))
+    run, files = json.loads(record.read_text())
+    return Smoke(folder, Run(*run), files)
+
+
+def repro(folder: Path, plan: Mapping[str, Moment], **variables: str) -> Run:
     """`dvc repro`, killed at the first moment of `plan` that comes."""
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro"],
         cwd=folder,
-        env=environment(folder) | {"PYTHONUNBUFFERED": "1"},
+        env=environment(folder) | {"PYTHONUNBUFFERED": "1"} | variables,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -95,21 +109,21 @@ def repro(folder: Path, plan: Mapping[str, Moment]) -> Run:
     return Run(stage if process.returncode else None, printed, pauses)
 
 
-def kill_loop(whole: Path, run: Run, kills: int) -> tuple[Counter[str], str]:
-    """Run the study beside `whole`, as often as it takes for at least so many kills.
+def kill_loop(place: Path, run: Run, expected: Outputs, kills: int) -> tuple[Counter[str], str]:
+    """Run the study in folders of `place`, as often as it takes for at least so many kills.
 
-    `run` is that of `whole`: a kill comes after any of its lines. Returns how often each stage was
-    killed, and what was printed. Raises AssertionError when a study ends with other outputs than
-    `whole`.
+    `run` is one that was left alone, and `expected` its outputs: a kill comes after any of its
+    lines. Returns how often each stage was killed, and what was printed. Raises AssertionError when
+    a study ends with other outputs.
     """
     killed: Counter[str] = Counter()
     printed = ""
     seed = 0
     while killed.total() < kills:
         seed += 1
-        folder = scratch_copy(whole.with_name(f"killed-{seed}"), TINY)
+        folder = scratch_copy(place / f"killed-{seed}")
         counts, text = killed_study(folder, run.pauses, random.Random(seed))  # noqa: S311
-        if outputs(folder) != outputs(whole):
+        if outputs(folder) != expected:
             raise AssertionError(f"killed {dict(counts)}, the outputs differ:\n{text}")
         killed += counts
         printed += text
@@ -119,11 +133,11 @@ def kill_loop(whole: Path, run: Run, kills: int) -> tuple[Counter[str], str]:
 def killed_study(
     folder: Path, pauses: Mapping[str, list[float]], rng: random.Random
 ) -> tuple[Counter[str], str]:
-    """Run the study in `folder` to its end, each stage killed `EACH` times at most on the way."""
+    """Run the study in `folder` to its end, each stage killed once or twice at most on the way."""
     killed: Counter[str] = Counter()
     printed = ""
     while True:
-        left = [stage for stage in pauses if killed[stage] < EACH]
+        left = [stage for stage in pauses if killed[stage] < (1 if stage in AFRESH else 2)]
         command = [sys.executable, "-m", "latent_digits.commands.repair"]  # as `make repro` does
         subprocess.run(command, cwd=folder, env=environment(folder), check=True)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
@@ -139,21 +153,22 @@ def moment(pauses: list[float], rng: random.Random) -> Moment:
     return index, rng.uniform(0, pauses[index])
 
 
-def outputs(folder: Path) -> dict[str, bytes]:
-    """The content of every file that a stage writes."""
-    found: dict[str, bytes] = {}
+def outputs(folder: Path) -> Outputs:
+    """What the files are that stages write."""
+    found: Outputs = {}
     for stage in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].values():
         for entry in (*stage.get("outs", ()), *stage.get("metrics", ()), *stage.get("plots", ())):
             path = folder / (next(iter(entry)) if isinstance(entry, dict) else entry)
-            files = path.iterdir() if path.is_dir() else [path]
-            found |= {str(file.relative_to(folder)): file.read_bytes() for file in files}
+            for file in path.iterdir() if path.is_dir() else [path]:
+                found[str(file.relative_to(folder))] = sha256(file.read_bytes()).hexdigest()
     return found
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="latent-digits-kills-") as name:
-        whole = scratch_copy(Path(name) / "whole", TINY)
-        killed, printed = kill_loop(whole, repro(whole, {}), int(sys.argv[1]))
+        whole = scratch_copy(Path(name) / "whole")
+        run = repro(whole, {})
+        killed, printed = kill_loop(Path(name), run, outputs(whole), int(sys.argv[1]))
         print(printed)
         print(f"{killed.total()} kills survived: {dict(killed)}")
 

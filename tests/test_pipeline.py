@@ -4,7 +4,8 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 import yaml
 
 from imports import SOURCE, closure, imported
+from kills import Smoke, outputs
 from latent_digits.catalogue import METRICS as HEADLINES
 from latent_digits.data.storage import files_of, read_csv, read_tensors
 from latent_digits.project.provenance import locked, read_study
-from smoke import PROJECT, dvc, run, scratch_copy
+from smoke import PROJECT, dvc, environment, run
 
 CODE = ("src/latent_digits", "stages")
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
@@ -105,19 +107,8 @@ def test_stages_know_no_observer_behind_tracking(stage: str) -> None:
     assert {path for path in known if not path.endswith("__init__.py")} <= KNOWN
 
 
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, list[list[str]]]]:
-    """A finished smoke run: its folder, what it printed, and the files that it opened."""
-    folder = scratch_copy(tmp_path_factory.mktemp("smoke") / "project")
-    log = folder.parent / "opened.tsv"
-    path = f"{PROJECT / 'tests/watch'}:{folder / 'src'}"
-    done = dvc(folder, "repro", WATCH_LOG=str(log), PYTHONPATH=path)
-    assert done.returncode == 0, done.stdout
-    yield folder, done.stdout, [line.split("\t") for line in log.read_text().splitlines()]
-
-
-def test_every_output_exists_and_no_draft_is_left(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_every_output_exists_and_no_draft_is_left(smoke: Smoke) -> None:
+    folder = smoke.folder
     for stage in STAGES:
         assert all((folder / name).exists() for name in outputs_of(stage))
     for part in ("data", "reports"):
@@ -125,10 +116,10 @@ def test_every_output_exists_and_no_draft_is_left(smoke: Any) -> None:
         assert hidden <= {".gitignore"}
 
 
-def test_stages_touch_only_what_they_declare(smoke: Any) -> None:
+def test_stages_touch_only_what_they_declare(smoke: Smoke) -> None:
     opened = [
         (stage, mode, name)
-        for stage, mode, name in smoke[2]
+        for stage, mode, name in smoke.opened()
         if stage in STAGES and not is_aside(name) and not is_state(stage, name)
     ]
     assert {stage for stage, _, _ in opened} == set(STAGES)
@@ -158,15 +149,15 @@ def is_state(stage: str, name: str) -> bool:
     return name.startswith(f".resume/{stage}/")
 
 
-def test_nothing_to_do_the_second_time(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_nothing_to_do_the_second_time(smoke: Smoke) -> None:
+    folder = smoke.folder
     again = dvc(folder, "repro")
     assert again.returncode == 0
     assert "Running stage" not in again.stdout
 
 
-def test_a_change_of_style_reruns_the_plot_alone(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_a_change_of_style_reruns_the_plot_alone(smoke: Smoke) -> None:
+    folder = smoke.folder
     params = (folder / "params.yaml").read_text()
     try:
         (folder / "params.yaml").write_text(params.replace("dpi: 150", "dpi: 80"))
@@ -176,9 +167,9 @@ def test_a_change_of_style_reruns_the_plot_alone(smoke: Any) -> None:
     assert re.findall(r"Running stage '(\w+)'", dry.stdout) == ["plot"]
 
 
-def test_digests_are_those_that_dvc_has_written(smoke: Any) -> None:
+def test_digests_are_those_that_dvc_has_written(smoke: Smoke) -> None:
     """A room's among them, though beside its code lies what Python and Numba have compiled."""
-    folder, _, _ = smoke
+    folder = smoke.folder
     study = read_study(folder)
     assert (folder / "src/latent_digits/engine/__pycache__").is_dir()
     for stage in STAGES:
@@ -203,9 +194,9 @@ def test_digests_are_those_that_dvc_has_written(smoke: Any) -> None:
     ],
 )
 def test_an_edit_reruns_just_the_stages_that_name_the_file_or_its_room(
-    smoke: Any, path: str, reruns: set[str]
+    smoke: Smoke, path: str, reruns: set[str]
 ) -> None:
-    folder, _, _ = smoke
+    folder = smoke.folder
     file = folder / path
     before = file.read_bytes() if file.exists() else b""
     try:
@@ -226,8 +217,8 @@ def behind(stages: set[str]) -> set[str]:
     return found
 
 
-def test_metrics_are_complete_and_finite(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_metrics_are_complete_and_finite(smoke: Smoke) -> None:
+    folder = smoke.folder
     metrics = json.loads((folder / "reports/evaluation.json").read_text())
     for key in METRICS:
         group, name = key.split(".")
@@ -241,8 +232,8 @@ def test_metrics_are_complete_and_finite(smoke: Any) -> None:
     assert metrics["pca"]["test_mse"] < metrics["denoiser"]["noisy_test_mse"]
 
 
-def test_headlines_are_few_and_those_of_the_long_table(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_headlines_are_few_and_those_of_the_long_table(smoke: Smoke) -> None:
+    folder = smoke.folder
     headlines = json.loads((folder / "reports/metrics.json").read_text())
     details = json.loads((folder / "reports/evaluation.json").read_text())
     assert list(headlines) == [one.name for one in HEADLINES]
@@ -251,8 +242,8 @@ def test_headlines_are_few_and_those_of_the_long_table(smoke: Any) -> None:
         assert headlines[one.name] == pytest.approx(value, rel=1e-12)
 
 
-def test_values_per_test_image_have_the_headlines_for_their_means(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_values_per_test_image_have_the_headlines_for_their_means(smoke: Smoke) -> None:
+    folder = smoke.folder
     headlines = json.loads((folder / "reports/metrics.json").read_text())
     arrays, about = read_tensors(folder / "reports/per_image.safetensors")
     assert set(about["ways"]) == set(headlines)
@@ -263,8 +254,8 @@ def test_values_per_test_image_have_the_headlines_for_their_means(smoke: Any) ->
         assert values.mean() == pytest.approx(headlines[name], rel=1e-4)
 
 
-def test_the_report_shows_every_figure_and_number(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_the_report_shows_every_figure_and_number(smoke: Smoke) -> None:
+    folder = smoke.folder
     report = (folder / "reports/report.md").read_text()
     shown = set(re.findall(r"\(figures/(\w+\.png)\)", report))
     drawn = {path.name for path in (folder / "reports/figures").iterdir()}
@@ -272,15 +263,14 @@ def test_the_report_shows_every_figure_and_number(smoke: Any) -> None:
     assert len([name for name in drawn if name.startswith("fig")]) == 13
 
 
-def test_progress_is_plain_lines_without_a_terminal(smoke: Any) -> None:
-    _, printed, _ = smoke
-    assert re.search(r"train_ae ae: epoch 3/3 +train [\d.]+ +val [\d.]+", printed)
-    assert "\x1b" not in printed
+def test_progress_is_plain_lines_without_a_terminal(smoke: Smoke) -> None:
+    assert re.search(r"train_ae ae: epoch 3/3 +train [\d.]+ +val [\d.]+", smoke.run.printed)
+    assert "\x1b" not in smoke.run.printed
 
 
-def test_a_training_over_two_processes_is_one_parameter(smoke: Any, tmp_path: Path) -> None:
+def test_a_training_over_two_processes_is_one_parameter(smoke: Smoke, tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    shutil.copytree(smoke[0], folder)
+    shutil.copytree(smoke.folder, folder)
     before = read_csv(folder / "reports/histories/denoiser.csv")
     params = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(params.replace("devices: 1", "devices: 2"))
@@ -298,10 +288,10 @@ def test_a_training_over_two_processes_is_one_parameter(smoke: Any, tmp_path: Pa
             assert row[name] == pytest.approx(value, **near), name
 
 
-def test_replicas_keep_what_is_done(smoke: Any, tmp_path: Path) -> None:
+def test_replicas_keep_what_is_done(smoke: Smoke, tmp_path: Path) -> None:
     """And a seed's models are measured as `evaluate` measures the study's own."""
     folder = tmp_path / "project"
-    shutil.copytree(smoke[0], folder)
+    shutil.copytree(smoke.folder, folder)
     for number, missing in ((1, 1), (2, 1), (2, 0)):
         done = run(folder, "-m", "latent_digits.commands.replicas", str(number))
         assert done.returncode == 0, done.stdout
@@ -315,10 +305,10 @@ def test_replicas_keep_what_is_done(smoke: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
-def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
+def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Smoke) -> None:
     from mlflow import MlflowClient
 
-    folder, _, _ = smoke
+    folder = smoke.folder
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     runs = {
         experiment.name: client.search_runs([experiment.experiment_id], order_by=["start_time"])
@@ -351,16 +341,16 @@ def test_mlflow_has_the_state_its_stages_trials_and_models(smoke: Any) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_a_rerun_must_not_depend_on_is_in_no_output(smoke: Any, stage: str) -> None:
-    folder, _, _ = smoke
+def test_what_a_rerun_must_not_depend_on_is_in_no_output(smoke: Smoke, stage: str) -> None:
+    folder = smoke.folder
     for name in outputs_of(stage):
         paths = (folder / name).rglob("*") if (folder / name).is_dir() else [folder / name]
         for path in paths:
             assert str(folder).encode() not in path.read_bytes()
 
 
-def test_a_missing_upstream_file_is_a_sentence(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_a_missing_upstream_file_is_a_sentence(smoke: Smoke) -> None:
+    folder = smoke.folder
     model = folder / "data/models/ae.safetensors"
     whole = model.read_bytes()
     try:
@@ -378,8 +368,8 @@ def test_a_missing_upstream_file_is_a_sentence(smoke: Any) -> None:
         model.write_bytes(whole)
 
 
-def test_a_hyperparameters_of_another_data_set_is_refused(smoke: Any) -> None:
-    folder, _, _ = smoke
+def test_a_hyperparameters_of_another_data_set_is_refused(smoke: Smoke) -> None:
+    folder = smoke.folder
     hparams = folder / "reports/hyperparameters.json"
     text = hparams.read_text()
     try:
@@ -395,3 +385,30 @@ def sentence(folder: Path, stage: str) -> str:
     assert failed.returncode == 1
     assert "Traceback" not in failed.stdout
     return failed.stdout.strip()
+
+
+def test_a_second_run_at_the_same_time_says_so_and_touches_nothing(
+    smoke: Smoke, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(smoke.folder, folder)
+    before = outputs(folder)
+    with (folder / "stages/plot.py").open("a") as code:
+        code.write("# changed\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=folder,
+        env=environment(folder) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        for line in first.stdout or ():
+            if line.startswith("Running stage 'plot'"):
+                break
+        second = dvc(folder, "repro")
+        first.communicate()
+    assert second.returncode != 0
+    assert "is busy, it is being blocked by" in second.stdout
+    assert "Running stage" not in second.stdout
+    assert first.returncode == 0
+    assert outputs(folder) == before

@@ -7,7 +7,6 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from kills import TINY
 from latent_digits.console import UserError
 from latent_digits.project import params
 from latent_digits.project.params import load_params
@@ -192,7 +191,6 @@ def test_what_would_fail_in_a_later_stage_is_one_line(
     [
         SMALL,
         BUDGETS,
-        TINY,
         {"prepare": {"val": 500}, "evaluate": {"tsne_perplexity": 499}},
         {"prepare": {"test": 9_990}},
         {"prepare": {"stratify": False, "test": 9_991, "val": 200}},
