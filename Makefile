@@ -5,9 +5,8 @@ PYTHON ?= python3
 N := 5
 PORT := 5000
 BIN := .venv/bin
-# Three fill two cores, since tests wait for what they start. A file's tests share fixtures, and stay
-# together; `tests/conftest.py` says which files begin.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# A file's tests share fixtures, and stay together; `tests/conftest.py` says which files begin.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
 
