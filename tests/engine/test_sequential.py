@@ -312,8 +312,8 @@ def test_hooks_of_parameters_run() -> None:
     seen = []
     model[0].weight.register_hook(lambda gradient: gradient * 2)
     model[0].bias.register_post_accumulate_grad_hook(seen.append)
-    loss = model(images()).square().sum()
-    engine.backward(loss, torch.ones(()))
+    with engine.adding():
+        model(images()).square().sum().backward()
     twice = model[0].weight.grad
     once = torch.autograd.grad(model(images()).square().sum(), model[0].bias)[0]
     assert seen[0] is model[0].bias
@@ -338,8 +338,8 @@ def test_gradients_add_up_wherever_they_lie(together: bool) -> None:
     model, plain = engine.accelerate(network(0.0)), network(0.0)
     row = in_a_row(model) if together else None
     for _ in range(3):
-        loss = model(images()).square().sum()
-        engine.backward(loss, torch.ones(())) if together else loss.backward()
+        with engine.adding() if together else nullcontext():
+            model(images()).square().sum().backward()
         plain(images()).square().sum().backward()
     for one, other in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
@@ -351,8 +351,8 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_does(together: bool) -> No
     model, plain = engine.accelerate(network(0.0)), network(0.0)
     for net in (model, plain):
         net[0].requires_grad_(False)
-        loss = net(images()).square().sum()
-        engine.backward(loss, torch.ones(())) if together else loss.backward()
+        with engine.adding() if together else nullcontext():
+            net(images()).square().sum().backward()
     assert model[0].weight.grad is None
     for one, other in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)

@@ -8,10 +8,10 @@ of the project.
 from latent_digits.engine.sequential import (
     Watch,
     accelerate,
-    backward,
+    adding,
     explain,
     left_to_pytorch,
 )
 from latent_digits.engine.switch import off
 
-__all__ = ["Watch", "accelerate", "backward", "explain", "left_to_pytorch", "off"]
+__all__ = ["Watch", "accelerate", "adding", "explain", "left_to_pytorch", "off"]

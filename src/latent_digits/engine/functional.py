@@ -5,9 +5,9 @@ same numbers, and tests hold both equal. B batch, F features, P pixels, Z latent
 """
 
 from functools import cache
+from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from latent_digits.engine import kernels
 from latent_digits.engine.autograd import first_order
 from latent_digits.engine.draws import LEVELS, draw_keys, draw_levels, normal_levels, share_of
-from latent_digits.engine.memory import as_array, batch_last
+from latent_digits.engine.memory import batch_last
 from latent_digits.engine.switch import is_off, takes
 
 
@@ -48,9 +48,10 @@ def noisy(x: Tensor, speckle: float, salt_pepper: float, mean: float, gaussian: 
     of_x = batch_last(x)
     if takes(x):
         out = torch.empty_like(of_x)
-        arrays = of_x.flatten(0, -2).numpy(), out.flatten(0, -2).numpy()
+        size = prod(x.shape[1:]), len(x)
         draws = draw_keys(1)[0], *share_of(len(x)), normal_levels()
-        arguments: tuple[Any, ...] = (*arrays, *draws, speckle, shares, mean, gaussian)
+        places = of_x.data_ptr(), out.data_ptr()
+        arguments: tuple[Any, ...] = (*size, *places, *draws, speckle, shares, mean, gaussian)
         kernels.noisy(*arguments)
         return out.movedim(-1, 0)
     levels = draw_levels((3, *of_x.shape), x)
@@ -85,19 +86,21 @@ def normal_sample(mu: Tensor, log_var: Tensor) -> Tensor:
 class NormalSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
-        given = as_array(mu), as_array(log_var)
-        ctx.offset, out = np.empty_like(given[0]), np.empty_like(given[0])
-        draws = draw_keys(1)[0], *share_of(len(mu)), normal_levels()
-        arrays: tuple[Any, ...] = (*given, *draws, ctx.offset, out)
-        kernels.sample(*arrays)
-        return torch.from_numpy(out).t()
+        mu, log_var = batch_last(mu), batch_last(log_var)
+        ctx.offset, out = torch.empty_like(mu), torch.empty_like(mu)
+        draws = draw_keys(1)[0], *share_of(mu.shape[1]), normal_levels()
+        places = ctx.offset.data_ptr(), out.data_ptr()
+        arguments: tuple[Any, ...] = (*mu.shape, mu.data_ptr(), log_var.data_ptr(), *draws, *places)
+        kernels.sample(*arguments)
+        return out.t()
 
     @staticmethod
     @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         gradient = batch_last(gradients[0])
         out = torch.empty_like(gradient)
-        kernels.sample_vjp(gradient.numpy(), ctx.offset, out.numpy())
+        places = gradient.data_ptr(), ctx.offset.data_ptr(), out.data_ptr()
+        kernels.sample_vjp(out.numel(), *places)
         return gradients[0], out.t()
 
 
@@ -111,18 +114,19 @@ def squared_error(x_hat: Tensor, x: Tensor, scale: float = 1.0) -> Tensor:
 class SquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_hat: Tensor, x: Tensor, scale: float) -> Tensor:
-        ctx.given = as_array(x_hat), as_array(x), np.float32(scale)
-        ctx.shape = x_hat.movedim(0, -1).shape
+        ctx.x_hat, ctx.x, ctx.scale = batch_last(x_hat), batch_last(x), scale
         out = x_hat.new_empty(len(x))
-        kernels.squared_error(*ctx.given, out.numpy())
+        size = prod(x.shape[1:]), len(x)
+        kernels.squared_error(*size, ctx.x_hat.data_ptr(), ctx.x.data_ptr(), scale, out.data_ptr())
         return out
 
     @staticmethod
     @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
-        out = gradients[0].new_empty(ctx.shape)
-        of_each = gradients[0].contiguous().numpy()
-        kernels.squared_error_vjp(out.flatten(0, -2).numpy(), of_each, *ctx.given)
+        out, of_each = torch.empty_like(ctx.x), gradients[0].contiguous()
+        size = prod(out.shape[:-1]), len(of_each)
+        places = out.data_ptr(), of_each.data_ptr(), ctx.x_hat.data_ptr(), ctx.x.data_ptr()
+        kernels.squared_error_vjp(*size, *places, ctx.scale)
         return out.movedim(-1, 0), None, None
 
 
@@ -136,17 +140,20 @@ def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:
 class KLDivergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
-        ctx.given = as_array(mu), as_array(log_var)
+        ctx.mu, ctx.log_var = batch_last(mu), batch_last(log_var)
         out = mu.new_empty(len(mu))
-        kernels.kl_divergence(*ctx.given, out.numpy())
+        latents, images = ctx.mu.shape
+        places = ctx.mu.data_ptr(), ctx.log_var.data_ptr(), out.data_ptr()
+        kernels.kl_divergence(latents, images, *places)
         return out
 
     @staticmethod
     @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        out = gradients[0].new_empty(2, *ctx.given[0].shape)
-        of_each = gradients[0].contiguous().numpy()
-        kernels.kl_divergence_vjp(out.numpy(), of_each, *ctx.given)
+        latents, images = ctx.mu.shape
+        out, of_each = ctx.mu.new_empty(2, latents, images), gradients[0].contiguous()
+        places = out.data_ptr(), of_each.data_ptr(), ctx.mu.data_ptr(), ctx.log_var.data_ptr()
+        kernels.kl_divergence_vjp(latents, images, *places)
         return out[0].t(), out[1].t()
 
 
@@ -165,10 +172,12 @@ def adam(
 
     Kingma & Ba 2015, algorithm 1; `mean` and `square` are the moments.
     """
-    if takes(values):
-        arrays = [vector.numpy() for vector in (values, gradients, mean, square)]
-        numbers = map(np.float32, (step_size, correction, beta1, beta2, epsilon))
-        kernels.adam(*arrays, *numbers)
+    vectors = values, gradients, mean, square
+    if takes(values) and all(vector.is_contiguous() for vector in vectors):
+        places = [vector.data_ptr() for vector in vectors]
+        numbers = step_size, correction, beta1, beta2, epsilon
+        arguments: tuple[Any, ...] = (len(values), *places, *numbers)
+        kernels.adam(*arguments)
         return
     mean.lerp_(gradients, 1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)

@@ -202,8 +202,12 @@ def scatter(x, weight, bias, padding, out):
     """
     channels, rows, cols, batch = x.shape
     of_x, length, last = runs(x), cols * batch, len(x) - 1
-    fours = np.zeros((*weight.shape[1:], -(-channels // 4) * 4), weight.dtype)
-    fours[..., :channels] = weight.transpose(1, 2, 3, 0)
+    fours = np.zeros((len(out), 3, 3, -(-channels // 4) * 4), weight.dtype)
+    for c in range(len(out)):  # not as a slice, for which Numba compiles five seconds of messages
+        for i in range(3):
+            for j in range(3):
+                for k in range(channels):
+                    fours[c, i, j, k] = weight[k, c, i, j]
     pixels = np.empty((2, length + batch), x.dtype)
     even, odd, next_even = pixels[0, :length], pixels[1, :length], pixels[0, batch:]
     for c in range(len(out)):
@@ -329,13 +333,14 @@ def sigmoid_vjp(gradient, y):
 
 
 @compiled
-def noisy(x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
+def noisy(pixels, images, x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
     """`out` = `x`, [P, B] each, with speckle, salt & pepper and Gaussian noise, each clipped.
 
     `normal` has a value for each level, `speckle` and `gaussian` are standard deviations, and so
     many `shares` of all levels are salt, and as many pepper. The images lie in a `batch`, so many
     `before` them.
     """
+    x, out = floats(x, 0, (pixels, images)), floats(out, 0, (pixels, images))
     zero, one, middle = x.dtype.type(0), x.dtype.type(1), len(normal) // 2
     speckle, gaussian, mean = x.dtype.type(speckle), x.dtype.type(gaussian), x.dtype.type(mean)
     drawn = levels(key, 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)
@@ -355,11 +360,13 @@ def noisy(x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
 
 
 @compiled
-def sample(mu, log_var, key, before, batch, normal, offset, out):
+def sample(latents, images, mu, log_var, key, before, batch, normal, offset, out):
     """`out` = `mu` + `offset`, a draw from N(0, exp(`log_var`)); all [Z, B].
 
     `normal` has a value for each level. The images lie in a `batch`, so many `before` them.
     """
+    mu, log_var = floats(mu, 0, (latents, images)), floats(log_var, 0, (latents, images))
+    offset, out = floats(offset, 0, (latents, images)), floats(out, 0, (latents, images))
     half, middle = np.float32(0.5), len(normal) // 2
     drawn = levels(key, len(mu) * batch).reshape(len(mu), batch)
     for z in range(len(mu)):
@@ -372,17 +379,19 @@ def sample(mu, log_var, key, before, batch, normal, offset, out):
 
 
 @compiled
-def sample_vjp(gradient, offset, out):
+def sample_vjp(numbers, gradient, offset, out):
     """`out` = the gradient of `log_var`, from that of the sample, which is that of `mu` too."""
-    half = np.float32(0.5)
-    for z in range(len(out)):
-        for b in range(out.shape[1]):
-            out[z, b] = half * gradient[z, b] * offset[z, b]
+    gradient, offset = floats(gradient, 0, numbers), floats(offset, 0, numbers)
+    half, out = np.float32(0.5), floats(out, 0, numbers)
+    for n in range(numbers):
+        out[n] = half * gradient[n] * offset[n]
 
 
 @compiled
-def kl_divergence(mu, log_var, out):
+def kl_divergence(latents, images, mu, log_var, out):
     """`out` [B] = the sum over Z of (`mu`² + exp(`log_var`) - 1 - `log_var`) / 2, [Z, B] each."""
+    mu, log_var = floats(mu, 0, (latents, images)), floats(log_var, 0, (latents, images))
+    out = floats(out, 0, (images,))
     half, one = np.float32(0.5), np.float32(1)
     out[:] = 0
     for z in range(len(mu)):
@@ -392,8 +401,10 @@ def kl_divergence(mu, log_var, out):
 
 
 @compiled
-def kl_divergence_vjp(out, gradient, mu, log_var):
+def kl_divergence_vjp(latents, images, out, gradient, mu, log_var):
     """`out` [2, Z, B] = those of `mu` and `log_var`, from the gradient of `kl_divergence` [B]."""
+    mu, log_var = floats(mu, 0, (latents, images)), floats(log_var, 0, (latents, images))
+    out, gradient = floats(out, 0, (2, latents, images)), floats(gradient, 0, (images,))
     half, one = np.float32(0.5), np.float32(1)
     for z in range(len(mu)):
         for b in range(mu.shape[1]):
@@ -402,8 +413,10 @@ def kl_divergence_vjp(out, gradient, mu, log_var):
 
 
 @compiled
-def squared_error(x_hat, x, scale, out):
+def squared_error(features, images, x_hat, x, scale, out):
     """`out` [B] = `scale` times the sum over F of (`x_hat` - `x`)², [F, B] each."""
+    x_hat, x = floats(x_hat, 0, (features, images)), floats(x, 0, (features, images))
+    scale, out = np.float32(scale), floats(out, 0, (images,))
     out[:] = 0
     for f in range(x.shape[0]):
         for b in range(x.shape[1]):
@@ -414,8 +427,11 @@ def squared_error(x_hat, x, scale, out):
 
 
 @compiled
-def squared_error_vjp(out, gradient, x_hat, x, scale):
+def squared_error_vjp(features, images, out, gradient, x_hat, x, scale):
     """`out` [F, B] = 2 `scale` (`x_hat` - `x`) `gradient` [B]."""
+    x_hat, x = floats(x_hat, 0, (features, images)), floats(x, 0, (features, images))
+    out, gradient = floats(out, 0, (features, images)), floats(gradient, 0, (images,))
+    scale = np.float32(scale)
     of_difference = np.empty_like(gradient)
     for b in range(x.shape[1]):
         of_difference[b] = (scale + scale) * gradient[b]
@@ -450,9 +466,13 @@ def four_rows(x, index):
 
 
 @compiled
-def adam(values, gradients, mean, square, step_size, correction, beta1, beta2, epsilon):
-    """Adam's update of `values`, after which the gradients are zero; all of one length."""
-    one = values.dtype.type(1)
+def adam(numbers, values, gradients, mean, square, step_size, correction, beta1, beta2, epsilon):
+    """Adam's update of so many `values`, after which the gradients are zero."""
+    values, gradients = floats(values, 0, numbers), floats(gradients, 0, numbers)
+    mean, square = floats(mean, 0, numbers), floats(square, 0, numbers)
+    step_size, correction = np.float32(step_size), np.float32(correction)
+    one, beta1, beta2 = np.float32(1), np.float32(beta1), np.float32(beta2)
+    epsilon = np.float32(epsilon)
     for k in range(len(values)):
         gradient = gradients[k]
         mean[k] = beta1 * mean[k] + (one - beta1) * gradient

@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 
 def batch_last(x: Tensor) -> Tensor:
     """[B, ...] as [..., B], contiguous; without a copy where it lies so already."""
     return (x.t() if x.ndim == 2 else x.movedim(0, -1)).contiguous()
-
-
-def as_array(x: Tensor) -> np.ndarray:
-    """[B, ...] as [F, B], in the same memory where it lies batch-last already."""
-    return batch_last(x.detach()).flatten(0, -2).numpy()
 
 
 class Row:

@@ -10,6 +10,7 @@ up at each call, so that a layer that is replaced, changed or hooked is seen by 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from math import prod
 from typing import Any, NamedTuple, TypeVar
@@ -82,6 +83,17 @@ class Runner:
             return torch.cat([p.detach().flatten() for p in parameters])
         return self.row
 
+    def sums(self, parameters: Sequence[Tensor]) -> Tensor | None:
+        """The parameters' gradients as one vector, where they can be added to there."""
+        found = [
+            gradient
+            for p in parameters
+            if (gradient := p.grad) is not None
+            and p.requires_grad
+            and not (p._backward_hooks or p._post_accumulate_grad_hooks)
+        ]
+        return self.gradients.of(found) if len(found) == len(parameters) else None
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, ()
 
@@ -113,7 +125,9 @@ class Accelerated(nn.Sequential):
         if link is None:
             return super().forward(input)
         if torch.is_grad_enabled():
-            return RunChain.apply(input, link.chain, runner, *parameters)
+            sums = runner.sums(parameters) if _adding else None
+            known = parameters if sums is None else parameters[:1]  # to autograd
+            return RunChain.apply(input, link.chain, runner.row_of(parameters), sums, *known)
         if link.chain.drops and any(layer._forward_hooks for layer in layers):
             return super().forward(input)  # a ReLU's output before its dropout lies nowhere
         run = Run(link.chain, batch_last(input), runner.row_of(parameters))
@@ -251,9 +265,11 @@ class RunChain(torch.autograd.Function):
     """`Run` in autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, chain: Chain, runner: Runner, *parameters: Tensor) -> Tensor:
-        run = Run(chain, batch_last(x), runner.row_of(parameters))
-        ctx.chain, ctx.runner, ctx.row = chain, runner, run.row
+    def forward(
+        ctx: Any, x: Tensor, chain: Chain, row: Tensor, sums: Tensor | None, *parameters: Tensor
+    ) -> Tensor:
+        run = Run(chain, batch_last(x), row)
+        ctx.chain, ctx.row, ctx.sums = chain, row, sums
         # An output that nobody reads may be changed in place.
         ctx.save_for_backward(run.x, run.memory, run.y if chain.reads_output else None, *parameters)
         return run.y
@@ -263,10 +279,8 @@ class RunChain(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         x, memory, y, *parameters = ctx.saved_tensors
         chain, row = ctx.chain, ctx.row
-        to_input, _, _, *wanted = ctx.needs_input_grad
-        sums = gradients_of(parameters, ctx.runner.gradients) if _adding and all(wanted) else None
-        found = torch.zeros_like(row) if sums is None else sums
-        of_x = torch.empty_like(x) if to_input else None
+        found = torch.zeros_like(row) if ctx.sums is None else ctx.sums
+        of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         of_memory = torch.empty_like(memory)
         of_y = gradients[0].movedim(0, -1).clone(memory_format=torch.contiguous_format)
         results = of_x.data_ptr() if of_x is not None else 0, found.data_ptr()
@@ -276,32 +290,27 @@ class RunChain(torch.autograd.Function):
         arguments: tuple[Any, ...] = (*given(chain, x, row), *left, *results, *spare)
         kernels.backwards(*arguments)
         of_input = None if of_x is None else of_x.movedim(-1, 0)
-        parts = [None] * len(parameters) if sums is not None else split_like(found, parameters)
-        return of_input, None, None, *parts
+        parts = [None] if ctx.sums is not None else split_like(found, parameters)
+        return of_input, None, None, None, *parts
 
 
 _adding = False  # in this process
 
 
-def backward(loss: Tensor, gradient: Tensor) -> None:
-    """`loss.backward(gradient)`, in which chains add to their parameters' gradients themselves.
+@contextmanager
+def adding() -> Iterator[None]:
+    """Within the block, `loss.backward()` has chains add to their parameters' gradients themselves.
 
-    To add them one by one takes a quarter of a millisecond a step. It needs gradients that lie one
-    behind the other, and no hooks on parameters; others are added by autograd.
+    To have autograd add them one by one takes a tenth of a millisecond a step. Forward pass and
+    `backward` both belong in the block. It needs gradients that lie one behind the other, and no
+    hooks on parameters; others are added by autograd.
     """
     global _adding
-    _adding = True
+    before, _adding = _adding, True
     try:
-        loss.backward(gradient)
+        yield
     finally:
-        _adding = False
-
-
-def gradients_of(parameters: Sequence[Tensor], row: Row) -> Tensor | None:
-    """The gradients that parameters have as one vector, where they can be added to there."""
-    found = [p.grad for p in parameters if p.grad is not None]
-    hooked = any(p._backward_hooks or p._post_accumulate_grad_hooks for p in parameters)
-    return None if hooked or len(found) < len(parameters) else row.of(found)
+        _adding = before
 
 
 def explain(model: nn.Module) -> str:

@@ -193,9 +193,10 @@ class Steps:
         inputs, targets = self.train.inputs, self.train.targets
         x = pixels(inputs, batch)
         target = x if targets is inputs else pixels(targets, batch)
-        values = self.objective(self.model, x if self.corrupt is None else self.corrupt(x), target)
-        loss = values["loss"]
-        engine.backward(loss, torch.full_like(loss, weight))
+        x = x if self.corrupt is None else self.corrupt(x)
+        with engine.adding():
+            values = self.objective(self.model, x, target)
+            values["loss"].backward(torch.full_like(values["loss"], weight))
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
             if name in self.totals:
