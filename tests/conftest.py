@@ -17,9 +17,13 @@ from kills import Smoke, smoke_run
 from smoke import PROJECT
 
 torch.set_num_threads(1)
+os.environ["DVC_NO_ANALYTICS"] = "1"  # else each of DVC's commands starts a process to report it
 # Files that begin first, in this order, so that the end finds both cores busy. The golden digests
 # compile the kernels, which the scratch copies of the pipeline bring along.
-FIRST = ("test_golden", "test_parent_runs", "test_pipeline", "test_ranks", "test_kills")
+FIRST = (
+    *("test_golden", "test_parent_runs", "test_pipeline", "test_ranks", "test_kills"),
+    *("test_own_code", "test_registry", "test_compare", "test_workers", "test_starting"),
+)
 SLOW = {"data_base", "smoke"}  # fixtures of a pipeline or an MLflow data base
 
 

@@ -4,10 +4,11 @@ Each time SIGKILL ends `dvc repro` and everything that it started, at a random m
 `dvc repro` goes on, and in the end every output must be that of an undisturbed run.
 
 Every stage is killed. The first kill tears what a stage writes, its state and its upload queue
-among them; a second comes on a stage that goes on from what the first has left. That is what a
-whole study can show, so the tests run one. Which byte of a file is torn, and that a training
-goes on after any epoch, have tests of their own (`test_repair`, `test_resume_cache`, `test_loop`);
-more studies meet more moments, and are for whoever changes how a stage keeps its state.
+among them; a second comes on a search and a training that go on from what the first has left. That
+is what a whole study can show, so the tests run one. Which byte of a file is torn, and that a
+training goes on after any epoch, have tests of their own (`test_repair`, `test_resume_cache`,
+`test_loop`); more studies meet more moments, and are for whoever changes how a stage keeps its
+state.
 """
 
 import fcntl
@@ -31,7 +32,8 @@ import yaml
 
 from smoke import PROJECT, environment, scratch_copy
 
-AFRESH = {"prepare", "evaluate", "plot"}  # these stages keep nothing to go on from
+# The other stages keep nothing to go on from, or go on by the same code as `train_vae`.
+TWICE = {"tune", "train_vae"}
 Outputs = dict[str, str]  # SHA-256 of each file that a stage writes
 Moment = tuple[int, float]  # so many seconds after a stage's line of that index was printed
 
@@ -137,7 +139,7 @@ def killed_study(
     killed: Counter[str] = Counter()
     printed = ""
     while True:
-        left = [stage for stage in pauses if killed[stage] < (1 if stage in AFRESH else 2)]
+        left = [stage for stage in pauses if killed[stage] < 1 + (stage in TWICE)]
         command = [sys.executable, "-m", "latent_digits.commands.repair"]  # as `make repro` does
         subprocess.run(command, cwd=folder, env=environment(folder), check=True)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})

@@ -68,6 +68,14 @@ def dvc(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     return run(folder, "-m", "dvc", *arguments, **variables)
 
 
+def stale(folder: Path) -> set[str]:
+    """The stages that `dvc repro` would run, asked in this process: DVC is imported only once."""
+    from dvc.repo import Repo
+
+    with Repo(str(folder)) as repo:
+        return {stage.name for stage in repo.reproduce(dry=True)}
+
+
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python in `folder` on the copy's own code; `stdout` holds both of its streams."""
     return subprocess.run(

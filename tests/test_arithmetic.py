@@ -8,13 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from dask import config
 
 from latent_digits import arithmetic, console
 from latent_digits.console import UserError, say_once
 from latent_digits.training import workers
 from remote import in_force_here
-from servers import Scheduler
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in arithmetic.VARIABLES}
 NOTICES = "from latent_digits.arithmetic import notices; print(*notices(), sep='\\n')"
@@ -121,19 +119,6 @@ def test_denormals_are_zero_where_they_are_flushed() -> None:
         assert (tiny * 1e-10).item() == 0
     with arithmetic.one_thread():
         assert (tiny * 1e-10).item() > 0
-
-
-@settled
-@pytest.mark.slow
-def test_the_workers_of_a_scheduler_elsewhere_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though `dask worker` imports NumPy before it knows of this project."""
-    for name in arithmetic.VARIABLES:
-        monkeypatch.delenv(name)
-    with Scheduler() as dask:
-        dask.start_worker()
-        with config.set({"scheduler-address": dask.address}), workers.workers(1) as pool:
-            found = dict(pool.run({"a": (in_force_here,)}, lambda name, event: None))
-    assert found == {"a": arithmetic.EXPECTED}
 
 
 def test_a_worker_of_other_arithmetic_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

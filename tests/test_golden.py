@@ -34,11 +34,9 @@ class Machine(NamedTuple):
     before: tuple[str, ...] = ()
 
 
+ONE_CORE = ("taskset", "--cpu-list", "0")
 MACHINES = {
-    "this one": Machine({}),
-    "one core": Machine(
-        {}, "import os; print(os.sched_getaffinity(0))", ("taskset", "--cpu-list", "0")
-    ),
+    "one core": Machine({}, "import os; print(os.sched_getaffinity(0))", ONE_CORE),
     "four threads": Machine(
         {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4", "MKL_DYNAMIC": "FALSE"},
         "import torch; print(torch.get_num_threads())",
@@ -59,6 +57,10 @@ MACHINES = {
         LOCALE,
     ),
 }
+HERE = Machine({})
+ALL_AT_ONCE = Machine(
+    {k: v for machine in MACHINES.values() for k, v in machine.variables.items()}, before=ONE_CORE
+)
 CLEAN = {k: v for k, v in os.environ.items() if k not in {*VARIABLES, UNHEEDED, "TZ"}}
 
 
@@ -75,12 +77,12 @@ def golden(machine: Machine, **variables: str) -> dict[str, str]:
     return found["digests"]
 
 
+@pytest.mark.parametrize("machine", [HERE, ALL_AT_ONCE], ids=["this one", "another"])
+def test_the_golden_digests(machine: Machine) -> None:
+    assert golden(machine) == json.loads(GOLDEN.read_text())
+
+
 @pytest.mark.parametrize("name", MACHINES)
-def test_the_golden_digests(name: str) -> None:
-    assert golden(MACHINES[name]) == json.loads(GOLDEN.read_text())
-
-
-@pytest.mark.parametrize("name", list(MACHINES)[1:])
 def test_a_machine_is_pretended(name: str) -> None:
     """What was set reaches its library, where this project does not set it."""
     if name == "another MKL" and "GenuineIntel" not in FLAGS:
@@ -98,7 +100,7 @@ def test_a_machine_is_pretended(name: str) -> None:
 @pytest.mark.skipif("avx512f" not in FLAGS, reason="this processor is no more than x86-64-v3")
 def test_other_vectors_would_give_other_digests() -> None:
     """So the digests above can differ: on this processor's own vectors nearly all do."""
-    found, expected = golden(MACHINES["this one"], **{HOST: "1"}), json.loads(GOLDEN.read_text())
+    found, expected = golden(HERE, **{HOST: "1"}), json.loads(GOLDEN.read_text())
     assert found["split"] == expected["split"]
     same = {name for name in expected if found[name] == expected[name]}
     assert same - {"figure_scatter"} == {"split"}  # whose points may fall on the same pixels

@@ -84,9 +84,16 @@ def test_make_refuses_another_system_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)]
+    ("moment", "number", "times"),
+    [
+        ("importing", signal.SIGINT, 1),
+        ("importing", signal.SIGTERM, 1),
+        ("starting", signal.SIGINT, 1),
+        ("starting", signal.SIGTERM, 1),
+        ("working", signal.SIGINT, 1),
+        ("working", signal.SIGINT, 2),
+    ],
 )
-@pytest.mark.parametrize("moment", ["importing", "starting", "working"])
 def test_a_signal_ends_a_stage_in_one_sentence(
     tmp_path: Path, moment: str, number: signal.Signals, times: int
 ) -> None:

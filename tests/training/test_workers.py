@@ -13,9 +13,10 @@ import psutil
 import pytest
 from dask import config
 
+from latent_digits import arithmetic
 from latent_digits.console import UserError
 from latent_digits.training.workers import SETTINGS, CallError, workers
-from remote import deadly, double, dying, fail, sums, where
+from remote import deadly, double, dying, fail, in_force_here, sums, where
 from servers import Scheduler, free_port
 
 pytestmark = pytest.mark.slow
@@ -100,8 +101,14 @@ def test_what_kills_its_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         list(pool.run({"a": (deadly,)}, ignore))
 
 
-def test_the_workers_of_a_scheduler_elsewhere() -> None:
-    """With the ordinary commands: one worker from the start, another later."""
+def test_the_workers_of_a_scheduler_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the ordinary commands: one worker from the start, another later.
+
+    They have this process's arithmetic, though `dask worker` imports NumPy before it knows of this
+    project.
+    """
+    for name in arithmetic.VARIABLES:
+        monkeypatch.delenv(name)
     with Scheduler() as dask:
         dask.start_worker()
         with config.set({"scheduler-address": dask.address}), workers(7) as pool:
@@ -112,6 +119,7 @@ def test_the_workers_of_a_scheduler_elsewhere() -> None:
             calls = {str(n): (where, shared) for n in range(4)}
             found = dict(pool.run(calls, ignore))
             assert len(set(found.values())) == 2  # both worked
+            assert dict(pool.run({"a": (in_force_here,)}, ignore)) == {"a": arithmetic.in_force()}
 
 
 def test_workers_do_not_outlive_a_stage_that_is_killed() -> None:
