@@ -17,7 +17,7 @@ from latent_digits.commands.verify import environment
 PROJECT = Path(__file__).resolve().parent.parent
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "stages", "src"),
-    *("data/.gitignore", "reports/ablation.json"),
+    *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
 )
 BUDGETS: dict[str, Any] = {
     "prepare": {"train": 6000, "val": 1000, "test": 1000},

@@ -35,7 +35,7 @@ def log_parent_run(project: Path, lr: float, mse: float) -> str:
         "prepare": "split",
         "finetune": f"a model of learning rate {lr}",
         "evaluate": json.dumps({"ae": {"mse": mse}}),
-        "plot": f"# The report\n\nThe error is {mse}.\n",
+        "plot": f"<!doctype html><h1>The report</h1><p>The error is {mse}.</p>",
     }
     lock: dict[str, Any] = {}
     for stage, content in contents.items():

@@ -35,7 +35,9 @@ METRICS = (
 # what a stage may call of them returns what a file says, or refuses it, or nothing of use.
 OBSERVERS = ("console.py", "starting.py", "project", "tracking")
 KNOWN = {"console.py", "starting.py", "project/params.py", "tracking/stage_run.py"}
-TEMPLATES = {"plot": {"src/latent_digits/report/report.md.j2"}}
+TEMPLATES = {
+    "plot": {f"src/latent_digits/report/report.{kind}" for kind in ("md.j2", "css", "typ")}
+}
 
 
 def is_observer(path: Path) -> bool:
@@ -92,7 +94,7 @@ def test_only_evaluate_reads_the_test_set() -> None:
 
 
 def test_every_read_file_is_written_by_an_earlier_stage() -> None:
-    written = {"reports/ablation.json"}  # measured and committed by a person
+    written = {"reports/ablation.json", "reports/replicas.json"}  # by a person, who commits them
     for name, stage in STAGES.items():
         data = {path for path in stage["deps"] if path.startswith(("data/", "reports/"))}
         assert data <= written, name
@@ -126,7 +128,7 @@ def test_stages_touch_only_what_they_declare(smoke: Smoke) -> None:
     # Tracking notes which code there is, and keeps all of it for the models.
     code = {f"{path.relative_to(PROJECT)}" for part in CODE for path in files_of(PROJECT / part)}
     project = {"params.yaml", "dvc.yaml", "dvc.lock", "requirements.lock"}
-    project |= {"reports/ablation.json"}  # noted as what no stage writes
+    project |= {"reports/ablation.json", "reports/replicas.json"}  # noted as what no stage writes
     for stage, mode, name in opened:
         final = re.sub(r"(^|/)\.([^/]+)\.[^./]+$", r"\1\2", name)  # a draft takes this name
         final = re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", final)

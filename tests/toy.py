@@ -37,7 +37,7 @@ stages:
     cmd: python toy.py plot
     deps: [reports/metrics.json]
     params: [plot]
-    outs: [reports/report.md: {cache: false}]
+    outs: [reports/report.html: {cache: false}]
 """
 STRANGE = "My%20Project #1? é 'q' \"d\""  # a folder's name, with all that addresses quote
 PARAMS = {"seed": 1, "finetune": {"lr": 0.1}, "plot": {"dpi": 100}}

@@ -31,7 +31,7 @@ from latent_digits.tracking.addresses import sqlite_address
 FOLDER = Path(".resume/verify")
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
-    *("data/.gitignore", "reports/ablation.json"),
+    *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
 )
 # As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
 SECONDS = {

@@ -20,7 +20,7 @@ TRIALS = Path("reports/trials.csv")
 SPLIT = "data/split/"
 VALIDATION = f"{SPLIT}val.safetensors"
 METRICS, EVALUATION = "reports/metrics.json", "reports/evaluation.json"
-RESULTS = (METRICS, EVALUATION, "reports/report.md", "reports/figures")
+RESULTS = (METRICS, EVALUATION, "reports/report.html")
 HYPERPARAMETERS = "reports/hyperparameters.json"
 
 

@@ -34,7 +34,6 @@ from latent_digits.tracking.addresses import data_base, one_line, only_one, queu
 from latent_digits.tracking.mlflow.digests import digests_of, log_digests
 from latent_digits.tracking.mlflow.naming import parent_run_name
 from latent_digits.tracking.mlflow.note import ELSEWHERE, description
-from latent_digits.tracking.mlflow.page import page
 from latent_digits.tracking.mlflow.registry import register, tag_test_metrics, versions_of
 from latent_digits.tracking.mlflow.seed_runs import Seeds
 from latent_digits.tracking.mlflow.server import artifacts_of, connect
@@ -257,7 +256,7 @@ class Sender:
     def log_results(
         self, study: Run, results: Mapping[str, Path], versions: Iterable[ModelVersion]
     ) -> None:
-        """The final metrics, and the generated report as a page; sent again, the same points."""
+        """The final metrics, and the generated report; sent again, the same points."""
         run_id, time = study.info.run_id, study.info.start_time
         found = {name: read_json(path) for name, path in results.items() if path.suffix == ".json"}
         values = numbers(found.get("metrics.json", {})) | detail(found.get("evaluation.json", {}))
@@ -267,8 +266,8 @@ class Sender:
             self.client.log_artifact(run_id, str(results[name]))
         for groups in found.values():  # numbers of a model stand under its name, in either file
             tag_test_metrics(self.client, versions, groups)
-        if report := results.get("report.md"):
-            self.client.log_text(run_id, page(report), "report.html")
+        if report := results.get("report.html"):
+            self.client.log_artifact(run_id, str(report))
 
     def log_models(self, study: Run, versions: Iterable[ModelVersion]) -> None:
         """The models of the study's stages are its own as well."""

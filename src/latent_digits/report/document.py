@@ -1,0 +1,111 @@
+"""The generated report as one text, of which its three forms are made.
+
+`report.md.j2` is filled with values by name, tables and figures. Markdown itself is the tree that
+the writers walk: headings, paragraphs, lists, tables, images.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode as Node
+
+from latent_digits.report.inputs import Inputs, all_values
+from latent_digits.report.tables import tables, whence
+from latent_digits.report.values import Values
+
+TEMPLATE = "report.md.j2"
+TITLE = "Autoencoders on MNIST"
+TABLES = ("results", "data", "hyperparameters", "noise", "classifiers", "ablation", "dead")
+MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
+
+
+class Drawn(Protocol):
+    """What the text needs to know of a figure."""
+
+    name: str
+    caption: str
+    alt: str
+
+
+def text_of_report(inputs: Inputs, drawn: Sequence[Drawn]) -> tuple[str, Values]:
+    """The report in Markdown with its values marked, and these."""
+    values = Values(all_values(inputs))
+    numbers = {one.name: figure_name(one.name) for one in drawn}
+
+    def figure(name: str) -> str:
+        one = next(one for one in drawn if one.name == name)
+        alt = one.alt.replace("[", "(").replace("]", ")")
+        return f"![{alt}](figures/{name}.png)\n*{numbers[name]} – {one.caption}*"
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (Markdown of our own numbers, not HTML of a visitor's)
+    )
+    text = environment.get_template(TEMPLATE).render(
+        title=TITLE,
+        v=values.show,
+        interval=lambda name: values.show(name, "interval"),
+        spread=lambda name: values.show(name, "over_seeds"),
+        table=lambda name: f"Table {TABLES.index(name) + 1}",
+        figure=figure,
+        ref=lambda name: numbers[name].lower(),
+        figures=numbers,
+        ended=lambda name: ended(values, name),
+        found_by_search=inputs.hparams["found_by"] == "search",
+        edge=inputs.hparams["latent_dim"] == inputs.params["tune"]["space"]["latent_dim"]["high"],
+        claims="",
+        **tables(inputs, values),
+    )
+    return f"{text}\n{whence(values)}", values
+
+
+def figure_name(name: str) -> str:
+    """ "Figure 3" for "fig03_noise"; other names are a figure's own."""
+    found = re.match(r"fig(\d+)_", name)
+    return f"Figure {int(found[1])}" if found else name.replace("_", " ").capitalize()
+
+
+def ended(values: Values, model: str) -> str:
+    """What is to be said of a training that was still getting better when it ended."""
+    if values[f"history.{model}.kept"].raw < values[f"history.{model}.epochs"].raw:
+        return ""
+    return ", the last: it was still getting better"
+
+
+def parsed(text: str) -> Node:
+    """The tree of a text in Markdown with tables."""
+    return Node(MarkdownIt("commonmark", {"html": False}).enable("table").parse(text))
+
+
+def split_marks(text: str) -> Iterator[tuple[str, str]]:
+    """Parts of a text, each with the name of its value, or none."""
+    end = 0
+    for mark in MARKED.finditer(text):
+        yield "", text[end : mark.start()]
+        yield mark[1], mark[2]
+        end = mark.end()
+    yield "", text[end:]
+
+
+def unmarked(text: str) -> str:
+    """The text as a reader of Markdown gets it."""
+    return MARKED.sub(r"\2", text)
+
+
+def plain(node: Node) -> str:
+    """The words of a node."""
+    return unmarked("".join(one.content for one in node.walk() if one.type == "text"))
+
+
+def anchor(heading: Node) -> str:
+    """A heading's address on the page, as a code host makes it."""
+    kept = re.sub(r"[^\w\- ]", "", plain(heading).lower())
+    return kept.replace(" ", "-")

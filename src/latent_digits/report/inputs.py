@@ -1,0 +1,152 @@
+"""What the report is made of: the study's results as read, and every value that they hold."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Self
+
+from latent_digits.catalogue import MODELS
+from latent_digits.console import UserError
+from latent_digits.data.storage import Row, read_csv, read_json
+from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, PAPER, published_values
+from latent_digits.report.values import Seeds, Source, Value, over_seeds, values_of
+
+STAGE_OF = {
+    **{"ae": "train_ae", "ae_2d": "train_ae", "denoiser": "train_denoise"},
+    **{"vae": "train_vae", "vae_2d": "train_vae", "classifier": "finetune"},
+    **{"classifier_random_encoder": "finetune", "classifier_end_to_end": "finetune"},
+}
+STATES = ("complete", "pruned", "degenerate", "failed")
+RESULTS = {
+    **{"evaluation": "details", "hyperparameters": "hparams"},
+    **{"ablation": "ablation", "replicas": "replicas"},
+}
+SHORT = 12  # epochs, beside all
+COLUMNS = ("Latents", "Optimizer", "Learning rate", "Batch", "Dropout")
+CONVENTIONS = Source("src/latent_digits/report/published.py", "set in the code")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the report is made of, as read; `digests` are the MD5 of the files, by path."""
+
+    details: Row
+    hparams: Row
+    params: Row
+    trials: list[Row]
+    histories: dict[str, list[Row]]
+    ablation: Row
+    replicas: Row
+    digests: Mapping[str, str]
+
+    @classmethod
+    def read(cls, reports: Path, params: Row) -> Self:
+        """From the folder of results, and the parameters that the report names."""
+        tables = [reports / f"histories/{name}.csv" for name in MODELS]
+        files = [reports / f"{name}.json" for name in RESULTS] + [reports / "trials.csv", *tables]
+        results = {field: read_json(reports / f"{name}.json") for name, field in RESULTS.items()}
+        trials = read_csv(reports / "trials.csv")
+        histories = {path.stem: read_csv(path) for path in tables}
+        digests = {f"reports/{one.relative_to(reports)}": md5(one) for one in files}
+        return cls(**results, params=params, trials=trials, histories=histories, digests=digests)
+
+    def source(self, path: str, command: str) -> Source:
+        return Source(path, command, self.digests.get(path, ""))
+
+
+def md5(path: Path) -> str:
+    """A file's digest as DVC has it in dvc.lock."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def all_values(inputs: Inputs) -> Iterator[Value]:
+    """Every value that a template may print."""
+    seeds = over_seeds(inputs.replicas["rows"].values())
+    evaluated = inputs.source("reports/evaluation.json", "dvc repro evaluate")
+    yield from values_of(inputs.details, evaluated, seeds=seeds)
+    tuned = inputs.source("reports/hyperparameters.json", "dvc repro tune")
+    yield from values_of(inputs.hparams, tuned, "hparams.")
+    yield from values_of(inputs.params, inputs.source("params.yaml", "set by a person"), "params.")
+    yield from values_of(counts(inputs.trials), inputs.source("reports/trials.csv", tuned.command))
+    for model, history in inputs.histories.items():
+        path = f"reports/histories/{model}.csv"
+        source = inputs.source(path, f"dvc repro {STAGE_OF[model]}")
+        kept = min(history, key=lambda row: row["val_loss"])
+        yield from values_of(
+            {"epochs": len(history), "kept": int(kept["epoch"]), "dead": dead(kept)},
+            source,
+            f"history.{model}.",
+        )
+    yield from ablation_values(inputs)
+    replicas = inputs.source("reports/replicas.json", "make replicas")
+    yield Value("replicas.commit", inputs.replicas["commit"], replicas, "commit")
+    yield from values_of(
+        {
+            "level": f"{100 * (1 - LEVEL):.0f} %",
+            "mse_margin": f"{100 * MSE:.0f} %",
+            "loss_margin": f"{100 * LOSS:.0f} %",
+            "accuracy_margin": f"{100 * ACCURACY:.1f} %",
+        },
+        CONVENTIONS,
+        "conventions.",
+    )
+    yield from published_values()
+    yield Value("paper.best.accuracy", 0.995, PAPER, "section 4.2", as_given="99.5 %")
+    for name, text in zip(COLUMNS, ("33", "adam", "5.4 × 10⁻³", "128", "0.012"), strict=True):
+        yield Value(f"paper.{name}", text, PAPER, "table 1", as_given=text)
+
+
+def counts(trials: Sequence[Row]) -> Row:
+    states = [row["state"] for row in trials]
+    return {"trials": {"all": len(states)} | {state: states.count(state) for state in STATES}}
+
+
+def dead(row: Row) -> str:
+    """The shares of dead units in a history's row: "encoder 0, 3 %; decoder 6 %"."""
+    parts: dict[str, list[str]] = {}
+    for name, share in row.items():
+        if name.startswith("dead_"):
+            part = name.removeprefix("dead_").rpartition("_")[0]
+            parts.setdefault(part.replace("_", " "), []).append(f"{100 * share:.0f}")
+    return "; ".join(f"{part} {', '.join(shares)} %" for part, shares in parts.items())
+
+
+def ablation_values(inputs: Inputs) -> Iterator[Value]:
+    """Mean ± standard deviation over the ablation's seeds, by cell."""
+    source = inputs.source("reports/ablation.json", "make ablation")
+    ablation = inputs.ablation
+    for key in ("commit", "epochs"):
+        yield Value(f"ablation.{key}", ablation[key], source, key)
+    cells = cells_of(ablation)
+    yield Value("ablation.seeds", len(next(iter(cells.values()))), source, "rows")
+    for (initial, warmup), rows in cells.items():
+        for column, of_rows in ABLATED.items():
+            name = f"ablation.{initial}.{warmup}.{column}"
+            of_cell = [of_rows(row) for row in rows]
+            spread = Seeds(fmean(of_cell), stdev(of_cell) if len(rows) > 1 else 0.0, len(rows))
+            text = "{:.5f} ± {:.5f}" if "mse" in column else "{:.0%} ± {:.0%}"
+            given = text.format(spread.mean, spread.deviation).replace("%", " %")
+            entry = f"rows of {initial}, {warmup} steps"
+            yield Value(name, spread.mean, source, entry, seeds=spread, as_given=given)
+
+
+ABLATED: Any = {
+    "short_mse": lambda row: row["val_mse"][:SHORT][-1],
+    "mse": lambda row: row["val_mse"][-1],
+    "mse_without_average": lambda row: row["val_mse_without_average"][-1],
+    "dead_encoder": lambda row: row["dead"]["encoder_4"],
+    "dead_decoder": lambda row: row["dead"]["decoder_2"],
+}
+
+
+def cells_of(ablation: Row) -> dict[tuple[str, int], list[Row]]:
+    """The ablation's trainings by initial weights and steps of warm-up."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in ablation["rows"].values():
+        if "val_mse" in row:
+            found.setdefault((row["initial"], row["warmup"]), []).append(row)
+    if len({len(of_cell) for of_cell in found.values()}) > 1:
+        raise UserError("reports/ablation.json is not complete; `make ablation` goes on with it.")
+    return found
