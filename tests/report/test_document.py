@@ -148,3 +148,12 @@ def test_a_search_that_was_skipped_is_said(inputs: Inputs) -> None:
     hparams = inputs.hparams | {"found_by": "report"}
     text, _ = text_of_report(replace(inputs, hparams=hparams), drawn())
     assert "The search was skipped" in text
+
+
+def test_the_front_page_has_the_results_of_the_report(report: tuple[str, Values]) -> None:
+    readme = (PROJECT / "README.md").read_text()
+    for name in (
+        *("ae.test_mse", "denoiser.as_coded_test_mse", "vae.test_loss"),
+        *("classifier.test_accuracy", "classifier_end_to_end.test_accuracy"),
+    ):
+        assert report[1][name].over_seeds.replace("\u00a0", " ") in readme

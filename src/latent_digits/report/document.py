@@ -61,7 +61,6 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawn]) -> tuple[str, Values]
         ended=lambda name: ended(values, name),
         found_by_search=inputs.hparams["found_by"] == "search",
         edge=inputs.hparams["latent_dim"] == inputs.params["tune"]["space"]["latent_dim"]["high"],
-        claims="",
         **tables(inputs, values),
     )
     return f"{text}\n{whence(values)}", values

@@ -43,6 +43,8 @@ class Page:
         self.shown = 0
 
     def html(self, node: Node) -> str:
+        if node.type == "paragraph":
+            return self.paragraph(node)
         inner = self.text(node.content) if node.type in ("text", "code_inline") else self.all(node)
         match node.type:
             case "text" | "inline":
@@ -51,10 +53,6 @@ class Page:
                 return "\n"
             case "heading":
                 return f'<{node.tag} id="{anchor(node)}">{inner}</{node.tag}>\n'
-            case "paragraph":
-                return self.paragraph(node, inner)
-            case "image":
-                return self.image(node)
             case "link":
                 return f'<a href="{escape(str(node.attrs["href"]))}">{inner}</a>'
             case "th" | "td":
@@ -71,12 +69,12 @@ class Page:
     def all(self, node: Node) -> str:
         return "".join(self.html(child) for child in node.children)
 
-    def paragraph(self, node: Node, inner: str) -> str:
+    def paragraph(self, node: Node) -> str:
         """A figure where it begins with an image, its caption behind it."""
         first, *rest = node.children[0].children
         if first.type != "image":
             lead = first.type == "em" and not [one for one in rest if one.type != "text"]
-            return f"<p{' class=caption' if lead else ''}>{inner}</p>\n"
+            return f"<p{' class=caption' if lead else ''}>{self.all(node)}</p>\n"
         caption = "".join(self.html(one) for one in rest).strip()
         return f"<figure>{self.image(first)}<figcaption>{caption}</figcaption></figure>\n"
 

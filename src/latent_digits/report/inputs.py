@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Self
@@ -10,6 +11,7 @@ from typing import Any, Self
 from latent_digits.catalogue import MODELS
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row, read_csv, read_json
+from latent_digits.report.claims import Judged, judged
 from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, PAPER, published_values
 from latent_digits.report.values import Seeds, Source, Value, over_seeds, values_of
 
@@ -21,7 +23,7 @@ STAGE_OF = {
 STATES = ("complete", "pruned", "degenerate", "failed")
 RESULTS = {
     **{"evaluation": "details", "hyperparameters": "hparams"},
-    **{"ablation": "ablation", "replicas": "replicas"},
+    **{"ablation": "ablation", "replicas": "replicas", "claims": "evidence"},
 }
 SHORT = 12  # epochs, beside all
 COLUMNS = ("Latents", "Optimizer", "Learning rate", "Batch", "Dropout")
@@ -39,6 +41,7 @@ class Inputs:
     histories: dict[str, list[Row]]
     ablation: Row
     replicas: Row
+    evidence: Row
     digests: Mapping[str, str]
 
     @classmethod
@@ -51,6 +54,10 @@ class Inputs:
         histories = {path.stem: read_csv(path) for path in tables}
         digests = {f"reports/{one.relative_to(reports)}": md5(one) for one in files}
         return cls(**results, params=params, trials=trials, histories=histories, digests=digests)
+
+    @cached_property
+    def claims(self) -> list[Judged]:
+        return judged(self.evidence, self.details, self.histories, self.replicas)
 
     def source(self, path: str, command: str) -> Source:
         return Source(path, command, self.digests.get(path, ""))
@@ -92,10 +99,19 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
         CONVENTIONS,
         "conventions.",
     )
+    yield from claim_values(inputs)
     yield from published_values()
     yield Value("paper.best.accuracy", 0.995, PAPER, "section 4.2", as_given="99.5 %")
     for name, text in zip(COLUMNS, ("33", "adam", "5.4 × 10⁻³", "128", "0.012"), strict=True):
         yield Value(f"paper.{name}", text, PAPER, "table 1", as_given=text)
+
+
+def claim_values(inputs: Inputs) -> Iterator[Value]:
+    """Each claim's verdict, whose entry is what its rule has looked at."""
+    source = inputs.source("reports/claims.json", "dvc repro evaluate")
+    for one in inputs.claims:
+        looked_at = ", ".join(one.evidence) or "no evidence"
+        yield Value(f"claims.{one.id}", one.verdict, source, looked_at, as_given=one.verdict)
 
 
 def counts(trials: Sequence[Row]) -> Row:

@@ -26,12 +26,24 @@ def tables(inputs: Inputs, values: Values) -> dict[str, str]:
         ),
         "hyperparameters": hyperparameters(values),
         "noise": noise(inputs, values),
+        "claims": claims(inputs, values),
         "classifiers": classifiers(values),
         "ablation": ablated(inputs, values),
         "dead": markdown_table(
             ("Model", "Dead units"), [(name, v(f"history.{name}.dead")) for name in MODELS]
         ),
     }
+
+
+def claims(inputs: Inputs, values: Values) -> str:
+    """The verdicts as a table, and below it what each rests on."""
+    rows = [
+        (one.wording, one.where, values.show(f"claims.{one.id}"), one.scope or "–")
+        for one in inputs.claims
+    ]
+    reasons = [f"- **{one.wording}** {one.because} *Rule: {one.rule}.*" for one in inputs.claims]
+    head = "Claim", "In the original report", "Verdict", "Holds"
+    return "\n".join([markdown_table(head, rows), "", *reasons])
 
 
 def compared(values: Values) -> str:
@@ -130,8 +142,8 @@ def whence(values: Values) -> str:
     for value in values.printed.values():
         by_source.setdefault(value.source, []).append(value)
     for source in sorted(by_source, key=lambda one: one.name):
-        digest = f", MD5 `{source.digest}`" if source.digest else ""
-        lines += [f"### {source.name}", "", f"Made by: `{source.command}`{digest}", ""]
+        digest = f"; MD5 {source.digest}" if source.digest else ""
+        lines += [f"### {source.name}", "", f"Made by: {source.command}{digest}", ""]
         found = sorted(by_source[source], key=lambda one: one.name)
         lines += [f"- {one.entry}: {one.text}" for one in found]
         lines.append("")

@@ -53,7 +53,7 @@ def typ(node: Node) -> str:
                 caption = first.type == "em" and len(rest) == 0
                 return f"#caption[{inner}]\n\n" if caption else f"{inner}\n\n"
             file = str(Path(str(first.attrs["src"])).with_suffix(".svg"))
-            source = f"{quoted(file)}, alt: {quoted(plain(first))}, width: 100%"
+            source = f"{quoted(file)}, alt: {quoted(plain(first))}"
             caption = "".join(typ(one) for one in rest)
             return f"#drawn(image({source}), [{caption}])\n\n"
         case "bullet_list":
