@@ -1,4 +1,4 @@
-"""plot: the figures and the generated report in its three forms, from stored results alone."""
+"""plot: figures, the generated report and the page of the planes, from what is stored alone."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from latent_digits.console import run_stage
 from latent_digits.data.storage import read_tensors, write_bytes, write_text
 from latent_digits.project.params import load_params
 from latent_digits.report.document import text_of_report, unmarked
+from latent_digits.report.explorer import TITLES, render_explorer
 from latent_digits.report.figures.drawing import Study
 from latent_digits.report.figures.series import draw_figures, drawings
 from latent_digits.report.html import page
@@ -15,23 +16,29 @@ from latent_digits.tracking.stage_run import stage_run
 
 REPORTS = Path("reports")
 TOLD = {"prepare", "tune", "train_ae", "train_vae", "finetune", "noise", "evaluate"}
+WRITTEN = [REPORTS / f"report.{kind}" for kind in ("md", "html", "pdf")]
+EXPLORER = REPORTS / "explorer.html"
 
 
 def main() -> None:
     params = load_params()
     results = Inputs.read(REPORTS, params.model_dump(include=TOLD))
     arrays, facts = read_tensors(Path("data/arrays.safetensors"))
+    planar = {name: read_tensors(Path(f"data/models/{name}.safetensors"))[0] for name in TITLES}
+    val, _ = read_tensors(Path("data/split/val.safetensors"))
 
     with stage_run("plot", {"plot": params.plot.model_dump()}) as run:
         drawn = drawings(Study.of(results, arrays, facts, params.plot.max_points))
         draw_figures(REPORTS / "figures", drawn, params.plot.dpi)
         text, values = text_of_report(results, drawn)
-        write_text(REPORTS / "report.md", unmarked(text))
-        write_text(REPORTS / "report.html", page(text, values, REPORTS))
-        write_bytes(REPORTS / "report.pdf", pdf(text, REPORTS))
-        run.files(
-            REPORTS / "figures", *(REPORTS / f"report.{kind}" for kind in ("md", "html", "pdf"))
-        )
+        for path, content in zip(
+            WRITTEN,
+            (unmarked(text).encode(), page(text, values, REPORTS).encode(), pdf(text, REPORTS)),
+            strict=True,
+        ):
+            write_bytes(path, content)
+        write_text(EXPLORER, render_explorer(arrays, planar, val))
+        run.files(REPORTS / "figures", *WRITTEN, EXPLORER)
 
 
 if __name__ == "__main__":

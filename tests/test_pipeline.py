@@ -35,9 +35,9 @@ METRICS = (
 # what a stage may call of them returns what a file says, or refuses it, or nothing of use.
 OBSERVERS = ("console.py", "starting.py", "project", "tracking")
 KNOWN = {"console.py", "starting.py", "project/params.py", "tracking/stage_run.py"}
-TEMPLATES = {
-    "plot": {f"src/latent_digits/report/report.{kind}" for kind in ("md.j2", "css", "typ")}
-}
+REPORT = "src/latent_digits/report"
+PAGE = {f"{REPORT}/explorer.{kind}" for kind in ("css", "html.j2", "js")}
+TEMPLATES = {"plot": {*PAGE, *(f"{REPORT}/report.{kind}" for kind in ("md.j2", "css", "typ"))}}
 
 
 def is_observer(path: Path) -> bool:

@@ -106,7 +106,7 @@ function show(canvas, image) { // fills the canvas with a stamp, or nothing
   if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
 }
 
-function disc(pen, [x, y], radius) { // its outline, to be filled or stroked
+function disc(pen, [x, y], radius) {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
   return pen;
@@ -118,7 +118,14 @@ function cross(pen, [x, y]) { // open in the middle, so that one sees what it po
     pen.moveTo(x + 5 * a, y + 5 * b);
     pen.lineTo(x + 14 * a, y + 14 * b);
   }
-  pen.stroke();
+}
+
+function haloed(pen, name) { // strokes what was drawn, to be seen on a crowd of digits
+  for (const [width, paint] of [[6, "sheet"], [2, name]]) {
+    pen.lineWidth = width;
+    pen.strokeStyle = colour(paint);
+    pen.stroke();
+  }
 }
 
 // ---- What both planes share ----
@@ -139,7 +146,7 @@ function say(text) { // once it has settled
 
 class Plane {
   constructor(section, { bound, title, weights, z }) {
-    Object.assign(this, { section, bound, title, decoder: new Decoder(Float64Array.from(floats(weights))) });
+    Object.assign(this, { section, bound, title, decoder: new Decoder(floats(weights)) });
     const pairs = floats(z);
     this.points = data.labels.map((_, i) => [pairs[2 * i], pairs[2 * i + 1]]);
     this.view = { zoom: 1, centre: [0, 0] };
@@ -209,9 +216,9 @@ class Plane {
     canvas.width = canvas.height = Math.round(size * ratio);
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (shared.decoded) return this.drawDecoded(pen, size);
     this.drawAxes(pen, size);
-    if (shared.decoded) this.drawDecoded(pen, size);
-    else this.drawImages(pen);
+    this.drawImages(pen);
   }
   drawAxes(pen, size) {
     const span = 2 * this.bound / this.view.zoom;
@@ -256,25 +263,20 @@ class Plane {
     const pen = fitted(this.map), image = peek ?? shared.image;
     pen.drawImage(this.backdrop, 0, 0, this.size, this.size);
     const { start, end } = this.path;
-    pen.lineWidth = 2;
-    pen.strokeStyle = pen.fillStyle = colour("accent");
+    pen.fillStyle = colour("accent");
     if (start && end) {
       pen.beginPath();
       pen.moveTo(...this.pixel(start));
       pen.lineTo(...this.pixel(end));
-      pen.stroke();
+      haloed(pen, "accent");
     }
-    for (const one of [start, end]) if (one) disc(pen, this.pixel(one), 4).fill();
+    for (const one of [start, end]) if (one) disc(pen, this.pixel(one), 5).fill();
     if (image !== null) {
-      pen.strokeStyle = colour(`d${data.labels[image]}`);
-      disc(pen, this.pixel(this.points[image]), 9).stroke();
+      disc(pen, this.pixel(this.points[image]), 10);
+      haloed(pen, `d${data.labels[image]}`);
     }
-    pen.strokeStyle = colour("sheet");
-    pen.lineWidth = 5;
     cross(pen, this.pixel(this.z));
-    pen.strokeStyle = colour("ink");
-    pen.lineWidth = 2;
-    cross(pen, this.pixel(this.z));
+    haloed(pen, "ink");
     this.drawCard(image);
   }
   drawCard(index) {
