@@ -87,8 +87,11 @@ function decodedStamp(image) {
   return inked((pen) => pen.putImageData(pixels, 0, 0));
 }
 
-const storedStamp = (index) => inked((pen) => (
-  pen.drawImage(byId("images"), 0, index * SIDE, SIDE, SIDE, 0, 0, SIDE, SIDE)));
+function storedStamp(index) {
+  const sheet = byId("images"), columns = sheet.naturalWidth / SIDE;
+  const x = index % columns * SIDE, y = Math.floor(index / columns) * SIDE;
+  return inked((pen) => pen.drawImage(sheet, x, y, SIDE, SIDE, 0, 0, SIDE, SIDE));
+}
 
 function fitted(canvas) { // its pen, cleared and in CSS pixels, as sharp as the screen
   const { clientWidth: width, clientHeight: height } = canvas, ratio = devicePixelRatio || 1;
@@ -131,6 +134,7 @@ function haloed(pen, name) { // strokes what was drawn, to be seen on a crowd of
 // ---- What both planes share ----
 
 const shared = { digits: new Set(), image: null, decoded: false };
+const nameOf = (image) => `a ${data.labels[image]}, image ${data.index[image]} of MNIST’s training file`;
 const isShown = (index) => !shared.digits.size || shared.digits.has(data.labels[index]);
 const between = (a, b, t) => [0, 1].map((axis) => a[axis] + t * (b[axis] - a[axis]));
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
@@ -283,7 +287,7 @@ class Plane {
     if (index === this.carded) return;
     this.carded = index;
     const [image, again] = [this.one(".image"), this.one(".again")];
-    const name = index === null ? "" : `a ${data.labels[index]}, image ${data.index[index]} of MNIST's training file`;
+    const name = index === null ? "" : nameOf(index);
     show(image, index === null ? null : storedStamp(index));
     show(again, index === null ? null : decodedStamp(this.decoder.decode(this.points[index])));
     image.setAttribute("aria-label", name || "No image chosen");
@@ -422,8 +426,9 @@ class Plane {
       down = null;
       if (tapped) {
         const image = this.under(pixels, event.pointerType === "mouse" ? 9 : 18);
-        choose(image);
-        this.pin(image === null ? this.place(pixels) : this.points[image]);
+        if (image !== null) return this.take(image);
+        choose(null);
+        this.pin(this.place(pixels));
       } else if (event.pointerType === "mouse") {
         this.pinned = this.place(from);
         this.setPath({ start: this.place(from), end: this.place(pixels) });
@@ -444,9 +449,7 @@ class Plane {
       else if (event.key === "Home") this.moveTo([0, 0]);
       else if (event.key === "Enter") {
         const [image] = this.nearest(this.pinned, 1);
-        if (image === undefined) return;
-        choose(image);
-        this.moveTo(this.points[image]);
+        if (image !== undefined) this.take(image);
       } else if (event.key === "Escape") {
         choose(null);
         this.setPath({ start: null, end: null });
@@ -470,6 +473,11 @@ class Plane {
       this.pin(this.pinned);
     });
     new ResizeObserver(() => { if (this.size) this.redraw(); }).observe(map);
+  }
+  take(image) {
+    choose(image);
+    this.moveTo(this.points[image]);
+    say(`${this.title}: ${nameOf(image)}; ${this.describe(this.pinned)}`);
   }
   moveTo(z) {
     this.stop();

@@ -11,7 +11,6 @@ import io
 import json
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,7 +23,8 @@ from latent_digits.data.storage import Arrays, Row
 HERE = Path(__file__).parent
 TITLES = {"ae_2d": "Autoencoder", "vae_2d": "Variational autoencoder"}
 PRESETS = ((0, 9), (1, 7), (3, 8), (6, 4))
-SHOWN = 800  # validation images; with them the page has some 650 kB
+SHOWN = 800  # validation images; with them the page has some 540 kB
+COLUMNS = 40  # of the sheet that holds their images
 GRID = 16  # decoded digits a side, where no script runs
 WITHIN = 0.99  # of the validation images lie on the part of the plane that is shown
 DEAD = 0.1  # standard deviation; a variance of 0.01, as in Burda et al. 2016
@@ -42,14 +42,21 @@ def render_explorer(arrays: Arrays, models: dict[str, Arrays], val: Arrays) -> s
 
     Equal arrays give equal text. Raises UserError where an array is missing.
     """
-    labels = of(arrays, "val.labels")
-    planes = [plane(name, of(arrays, f"{name}.z"), labels, models[name]) for name in TITLES]
+    labels, *latents = (
+        needed(arrays, name, "data/arrays.safetensors", "evaluate")
+        for name in ("val.labels", *(f"{name}.z" for name in TITLES))
+    )
+    images, index = (
+        needed(val, name, "data/split/val.safetensors", "prepare")[:SHOWN]
+        for name in ("images", "index")
+    )
+    planes = [plane(name, z, labels, models[name]) for name, z in zip(TITLES, latents, strict=True)]
     embedded = {
-        "index": of(val, "index", "data/split/val.safetensors", "prepare")[:SHOWN].tolist(),
+        "index": index.tolist(),
         "labels": labels[:SHOWN].tolist(),
         "planes": {one["name"]: one["data"] for one in planes if one["data"]},
     }
-    images = of(val, "images", "data/split/val.safetensors", "prepare")[:SHOWN]
+    data = json.dumps(embedded, sort_keys=True, separators=(",", ":"))
     style, script = ((HERE / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -60,23 +67,21 @@ def render_explorer(arrays: Arrays, models: dict[str, Arrays], val: Arrays) -> s
     )
     return environment.get_template("explorer.html.j2").render(
         planes=planes,
-        images=png(images.reshape(-1, 28) / 255),
+        images=png(images / 255, COLUMNS),
         presets=[one for one in PRESETS if {*one} <= {*labels.tolist()}],
         shown=len(images),
         total=len(labels),
         within=WITHIN,
-        # A "<" could end the element that holds it.
-        embedded=Markup(json.dumps(embedded, sort_keys=True).replace("<", "\\u003c")),  # noqa: S704
-        style=Markup(style),  # noqa: S704 (both are files of ours)
+        # All three are ours; a "<" in the data could end the element that holds it.
+        data=Markup(data.replace("<", "\\u003c")),  # noqa: S704
+        style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         style_digest=digest(style),
         script_digest=digest(script),
     )
 
 
-def of(
-    arrays: Arrays, name: str, path: str = "data/arrays.safetensors", stage: str = "evaluate"
-) -> np.ndarray:
+def needed(arrays: Arrays, name: str, path: str, stage: str) -> np.ndarray:
     if name not in arrays:
         raise UserError(f"{path} has no {name}; `dvc repro --force {stage}` makes it again.")
     return arrays[name]
@@ -87,7 +92,6 @@ def plane(name: str, z: np.ndarray, labels: np.ndarray, model: Arrays) -> Row:
     gets, or None where the decoder has other layers than it knows."""
     bound = max(1.0, round(float(np.quantile(np.abs(z).max(axis=1), WITHIN)), 1))
     deviations = z.std(axis=0).tolist()
-    known = {key: array.shape for key, array in model.items() if key in SHAPES} == SHAPES
     said: Row = {
         "name": name,
         "title": TITLES[name],
@@ -96,14 +100,13 @@ def plane(name: str, z: np.ndarray, labels: np.ndarray, model: Arrays) -> Row:
         "dead": [number + 1 for number, one in enumerate(deviations) if one < DEAD],
         "data": None,
     }
-    if not known or len([key for key in model if key.startswith("decoder.")]) != len(SHAPES):
+    if {key: one.shape for key, one in model.items() if key.startswith("decoder.")} != SHAPES:
         return said
     weights = [model[key] for key in SHAPES]
     ticks = bound * ((2 * np.arange(GRID) + 1) / GRID - 1)
     points = np.array([(x, y) for y in ticks[::-1] for x in ticks])
-    rows = decoded(weights, points).reshape(GRID, GRID, 28, 28).swapaxes(1, 2)
     return said | {
-        "grid": png(rows.reshape(28 * GRID, 28 * GRID)),
+        "grid": png(decoded(weights, points), GRID),
         "data": {
             "bound": bound,
             "medians": {
@@ -147,9 +150,16 @@ def floats(array: np.ndarray) -> str:
     return base64.b64encode(array.astype("<f4").tobytes()).decode()
 
 
-def png(ink: np.ndarray) -> str:
-    """A PNG in base64 of ink in [0, 1] on clear ground, in sixteen steps: it suits any paper."""
-    picture = Image.fromarray((ink * 15).round().astype(np.uint8), "P")
+def png(images: np.ndarray, columns: int) -> str:
+    """A PNG in base64 of images [B, 28, 28] in [0, 1], row by row; the last row may be short.
+
+    They are ink on clear ground, in sixteen steps, and so suit light paper and dark.
+    """
+    rows = -(-len(images) // columns)
+    sheet = np.zeros((rows * columns, 28, 28), np.uint8)
+    sheet[: len(images)] = (images * 15).round()
+    sheet = sheet.reshape(rows, columns, 28, 28).swapaxes(1, 2)
+    picture = Image.fromarray(sheet.reshape(28 * rows, 28 * columns), "P")
     picture.putpalette([0, 0, 0] * 16)
     file = io.BytesIO()
     picture.save(file, "PNG", bits=4, transparency=bytes(range(0, 256, 17)), optimize=True)
