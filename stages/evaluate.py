@@ -6,6 +6,7 @@ from latent_digits.arithmetic import one_thread
 from latent_digits.console import run_stage
 from latent_digits.data.dataset import load_dataset
 from latent_digits.data.storage import write_json, write_tensors
+from latent_digits.evaluation.evidence import evidence
 from latent_digits.evaluation.measures import evaluation_of
 from latent_digits.evaluation.metrics import (
     all_arrays,
@@ -19,6 +20,7 @@ from latent_digits.tracking.stage_run import stage_run
 
 METRICS = Path("reports/metrics.json")
 EVALUATION = Path("reports/evaluation.json")
+CLAIMS = Path("reports/claims.json")
 PER_IMAGE = Path("reports/per_image.safetensors")
 ARRAYS = Path("data/arrays.safetensors")
 
@@ -37,14 +39,16 @@ def main() -> None:
         found = all_measured(evaluation, models, params)
         metrics, values = headlines(found), per_image(evaluation, models, params, found)
         details = {name: evaluation.summary(one) for name, one in found.items()}
+        claims = evidence(evaluation, models, params, found)
         arrays = all_arrays(evaluation, models, params)
 
         write_json(METRICS, metrics)
         write_json(EVALUATION, details)
+        write_json(CLAIMS, claims)
         write_tensors(PER_IMAGE, *values)
         write_tensors(ARRAYS, arrays, {"split": train.digest})
         run.metrics(metrics)
-        run.files(METRICS, EVALUATION, PER_IMAGE)
+        run.files(METRICS, EVALUATION, CLAIMS, PER_IMAGE)
 
 
 if __name__ == "__main__":

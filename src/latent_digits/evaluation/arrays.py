@@ -26,15 +26,19 @@ def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
     """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, 28, 28]."""
     x = pixels(image)[None]
     torch.manual_seed(seed)
+    return torch.cat([x, *(kind(x) for kind in kinds_of(noise).values())])[:, 0].numpy()
+
+
+def kinds_of(noise: Noise) -> dict[str, Noise]:
+    """Each of the three noises alone, and all of them."""
     none = Noise(0.0, 0.0, 0.0, 0.0)
     gaussian = {"gaussian_mean": noise.gaussian_mean, "gaussian_variance": noise.gaussian_variance}
-    kinds = [
-        replace(none, **gaussian),
-        replace(none, salt_pepper=noise.salt_pepper),
-        replace(none, speckle_variance=noise.speckle_variance),
-        noise,
-    ]
-    return torch.cat([x, *(kind(x) for kind in kinds)])[:, 0].numpy()
+    return {
+        "gaussian": replace(none, **gaussian),
+        "salt_pepper": replace(none, salt_pepper=noise.salt_pepper),
+        "speckle": replace(none, speckle_variance=noise.speckle_variance),
+        "all": noise,
+    }
 
 
 def interpolation(model: VariationalAutoencoder, sample: LabelledImages, steps: int) -> np.ndarray:

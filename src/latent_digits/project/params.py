@@ -181,6 +181,9 @@ class EvaluateParams(Section):
     active_unit_variance: Annotated[float, Field(gt=0)]
     tsne_perplexity: Annotated[int, Field(ge=2, le=1000)]
     interpolation_steps: Annotated[int, Field(ge=2, le=50)]
+    paths: Count
+    denoised_images: Count
+    noise_strengths: Choices[Annotated[float, Field(gt=0, le=10)]]
 
 
 class PlotParams(Section):
@@ -281,11 +284,14 @@ def conflicts(params: Params) -> Iterator[str]:
     smallest, size = min(batches, key=lambda batch: batch[1])
     processes = params.fabric.devices * params.fabric.num_nodes
     perplexity = params.evaluate.tsne_perplexity
+    strongest = max(params.evaluate.noise_strengths)
+    share = strongest * params.noise.as_described.salt_pepper
     limits = [
         *((key, value, train, "prepare.train") for key, value in (*latents, *batches)),
         ("tune.pruning_warmup", tune.pruning_warmup, tune.epochs, "tune.epochs"),
         ("fabric.devices × fabric.num_nodes", processes, size, smallest),
         ("evaluate.tsne_perplexity", perplexity, val - 1, "one less than prepare.val"),
+        ("evaluate.noise_strengths × noise.as_described.salt_pepper", share, 1, "all pixels"),
     ]
     for key, found, most, limit in limits:
         if found > most:

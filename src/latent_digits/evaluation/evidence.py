@@ -1,0 +1,281 @@
+"""What the original report's claims are judged by: the content of `reports/claims.json`.
+
+Numbers by stable ids, such as "knn/ae"; `report.claims` has the rules. Each part returns the value
+of every image, path or pair, or one number. What is compared is compared in pairs, as a
+difference of its own, since the interval of a difference does not follow from two intervals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from latent_digits.catalogue import MODELS
+from latent_digits.engine.functional import pixels
+from latent_digits.evaluation.arrays import kinds_of
+from latent_digits.evaluation.filters import FILTERS, gradient, length, tuned
+from latent_digits.evaluation.measures import (
+    Evaluation,
+    LabelledImages,
+    Measured,
+    Metrics,
+    digits,
+    flat,
+    latents,
+    reconstructions,
+)
+from latent_digits.evaluation.metrics import Models, denoisers_noises
+from latent_digits.evaluation.neighbours import knn_right
+from latent_digits.evaluation.paths import (
+    bending,
+    decoded_paths,
+    departure,
+    disjoint_pairs,
+    seen,
+    unevenness,
+)
+from latent_digits.project.params import Params
+from latent_digits.study.noise import Noise, corrupted
+
+Evidence = dict[str, Metrics]
+COMPONENTS = (2, 4, 8, 16, 33, 50)  # of PCA: those of the search's range, and the report's 33
+SMALL = Noise(0.0, 0.01, 0.0, 0.0)  # what hardly changes an image: a tenth of its range
+TUNED_ON = 500  # validation images
+COMPARED = ("ae", "vae")  # of one number of latents
+
+
+def evidence(
+    evaluation: Evaluation, models: Models, params: Params, found: Mapping[str, Measured]
+) -> Evidence:
+    """All that claims are judged by; `found` is what was measured of each model."""
+    most = params.evaluate.paths
+    pca = PCA(svd_solver="covariance_eigh").fit(flat(evaluation.train.images))
+    parts = (
+        dimensions(evaluation, models, found, pca),
+        clusters(evaluation, models, pca),
+        denoising(evaluation, models, params),
+        sharpness(evaluation, models),
+        robustness(evaluation, models),
+        smoothness(evaluation, models, most),
+        from_zero_to_nine(evaluation, models, most),
+    )
+    return {name: stated(evaluation, one) for part in parts for name, one in part.items()}
+
+
+def stated(evaluation: Evaluation, value: float | np.ndarray) -> Metrics:
+    """A number as it is; of an array the mean, its 95 % interval, and of how many it is."""
+    if not isinstance(value, np.ndarray):
+        return {"value": value}
+    found = evaluation.interval("value", value)
+    bounds = {"low": found["value_low"], "high": found["value_high"]}
+    return {"value": found["value"], **bounds, "count": len(value)}
+
+
+def dimensions(
+    evaluation: Evaluation, models: Models, found: Mapping[str, Measured], pca: PCA
+) -> Measured:
+    """Test MSE by latents: of every autoencoder there is, and of as many principal components."""
+    trained = {
+        models.about[name]["latent_dim"]: found[name]["test_mse"]
+        for name, kind in MODELS.items()
+        if kind == "autoencoder"
+    }
+    linear = pca_errors(pca, flat(evaluation.test.images), sorted({*COMPONENTS, *trained}))
+    return {
+        "latent_dim/tuned": models.about["ae"]["latent_dim"],
+        **{f"mse/ae/{z}": values for z, values in sorted(trained.items())},
+        **{f"mse/pca/{z}": values for z, values in linear.items()},
+    }
+
+
+def pca_errors(pca: PCA, x: np.ndarray, counts: Sequence[int]) -> dict[int, np.ndarray]:
+    """MSE of each image [N, D] through its first principal components, by how many these are."""
+    scores = pca.transform(x).astype(np.float64)
+    squares = ((x.astype(np.float64) - pca.mean_) ** 2).sum(axis=1)
+    return {  # the components are orthonormal: what they hold of a square is lost to the error
+        z: (squares - (scores[:, :z] ** 2).sum(axis=1)) / x.shape[1]
+        for z in counts
+        if z <= scores.shape[1]
+    }
+
+
+def clusters(evaluation: Evaluation, models: Models, pca: PCA) -> Measured:
+    """How the digits lie together: in pixels, principal components and latents.
+
+    k-NN asks for the digit of a test image among the validation images, neither of which any
+    model was trained on. Of the models there is the Davies-Bouldin index in `evaluation.json`.
+    """
+    val, test = evaluation.val, evaluation.test
+    components = pca.transform(flat(val.images)), pca.transform(flat(test.images))
+    z = models.about["ae"]["latent_dim"]
+    linear = {
+        "pixels": (flat(val.images), flat(test.images)),
+        "pca": (components[0][:, :z], components[1][:, :z]),
+        "pca_2d": (components[0][:, :2], components[1][:, :2]),
+    }
+    learned = {
+        name: (latents(model, val.images), latents(model, test.images))
+        for name, model in models.networks.items()
+        if name in ("ae", "vae", "ae_2d", "vae_2d")
+    }
+    labels = val.labels.numpy(), test.labels.numpy()
+    right = {
+        name: knn_right(known, labels[0], asked, labels[1])
+        for name, (known, asked) in (linear | learned).items()
+    }
+    return {
+        **{f"knn/{name}": values for name, values in right.items()},
+        **{
+            f"knn/{one} - {other}": right[one] - right[other]
+            for one, other in (("ae", "pixels"), ("ae", "pca"), ("vae_2d", "ae_2d"))
+        },
+        **{
+            f"davies_bouldin/{name}": evaluation.davies_bouldin(known)
+            for name, (known, _) in linear.items()
+        },
+    }
+
+
+def denoising(evaluation: Evaluation, models: Models, params: Params) -> Measured:
+    """MSE and the classifier's accuracy by kind of noise, strength and method, on test images.
+
+    The strength multiplies all four numbers of the noise as described. Filters are tuned on
+    validation images under the same noise.
+    """
+    test = thinned(evaluation.test, params.evaluate.denoised_images)
+    val = thinned(evaluation.val, TUNED_ON)
+    labels, classifier = test.labels.numpy(), models.networks["classifier"]
+    x, x_val = stacked(test.images), stacked(val.images)
+    found: dict[str, float | np.ndarray] = {}
+    found["denoising/clean/accuracy"] = right_of(classifier, x, labels)
+    as_described, _ = denoisers_noises(params.noise)
+    for kind, noise in kinds_of(as_described).items():
+        for strength in params.evaluate.noise_strengths:
+            level = Noise(**{name: strength * one for name, one in asdict(noise).items()})
+            where = f"denoising/{kind}/{strength:g}"
+            seeds = [evaluation.seed_for("claims", where, name) for name in ("test", "val")]
+            noisy = corrupted(test.images, level, seeds[0])
+            y, y_val = stacked(noisy), stacked(corrupted(val.images, level, seeds[1]))
+            filters = {name: tuned(name, x_val, y_val) for name in FILTERS}
+            made = {
+                "noisy": y,
+                "denoiser": reconstructions(models.networks["denoiser"], noisy),
+                **{name: one(y) for name, one in filters.items()},
+            }
+            error = {name: squared_error(one, x) for name, one in made.items()}
+            right = {name: right_of(classifier, one, labels) for name, one in made.items()}
+            for name in made:
+                found[f"{where}/{name}/mse"] = error[name]
+                found[f"{where}/{name}/accuracy"] = right[name]
+            for name, one in filters.items():
+                found[f"{where}/{name}/strength"] = one.strength
+                found[f"{where}/denoiser - {name}/mse"] = error["denoiser"] - error[name]
+                found[f"{where}/denoiser - {name}/accuracy"] = right["denoiser"] - right[name]
+    return found
+
+
+def thinned(sample: LabelledImages, count: int) -> LabelledImages:
+    """About so many images, evenly spread: the first half of MNIST's test set is the easier one."""
+    every = slice(None, None, max(1, len(sample.images) // count))
+    return LabelledImages(sample.images[every], sample.labels[every])
+
+
+def stacked(images: Tensor) -> np.ndarray:
+    """Images [N, 1, 28, 28] as floats [N, 28, 28], one behind the other in memory."""
+    return np.ascontiguousarray(pixels(images)[:, 0].numpy())
+
+
+def squared_error(x_hat: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """MSE of each image, float64 [N]."""
+    return ((x_hat.astype(np.float64) - x) ** 2).mean(axis=(1, 2))
+
+
+def right_of(classifier: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """1 for each image [N, 28, 28] that the classifier takes for what it is, else 0."""
+    found = digits(classifier, torch.from_numpy(images)[:, None])
+    return (found == labels).astype(np.float64)
+
+
+def sharpness(evaluation: Evaluation, models: Models) -> Measured:
+    """The mean length of the grey values' gradient in a reconstruction over that in its image.
+
+    1: edges are as steep as they were; 0: a plain grey.
+    """
+    x = steepness(stacked(evaluation.test.images))
+    found = {
+        name: steepness(reconstructions(models.networks[name], evaluation.test.images)) / x
+        for name in COMPARED
+    }
+    return of_both("sharpness", found)
+
+
+def steepness(images: np.ndarray) -> np.ndarray:
+    """The mean length of the gradient, float64 [N]."""
+    return length(gradient(images)).mean(axis=(1, 2), dtype=np.float64)
+
+
+def robustness(evaluation: Evaluation, models: Models) -> Measured:
+    """How far hardly visible noise moves an image's latents, over the distance of two images.
+
+    That distance is the root of the mean square over all pairs of test images.
+    """
+    images = evaluation.test.images
+    noisy = corrupted(images, SMALL, evaluation.seed_for("claims", "robustness"))
+    found = {}
+    for name in COMPARED:
+        z, moved = (latents(models.networks[name], one).astype(float) for one in (images, noisy))
+        apart = np.sqrt(2 * z.var(axis=0).sum())
+        found[name] = np.sqrt(((moved - z) ** 2).sum(axis=1)) / apart
+    return of_both("displacement", found)
+
+
+def smoothness(evaluation: Evaluation, models: Models, most: int) -> Measured:
+    """Of straight lines between the latents of two test images: how evenly the images change, and
+    how far from digits they are half way.
+    """
+    images = evaluation.test.images
+    some, others = np.array_split(np.arange(len(images)), 2)
+    start, end = disjoint_pairs(some, others, most, evaluation.seed_for("claims", "pairs"))
+    measures = {
+        "unevenness": unevenness,
+        "bending": bending,
+        "departure": partial(departure, digits=flat(evaluation.val.images)),
+    }
+    found: dict[str, dict[str, np.ndarray]] = {what: {} for what in measures}
+    for name in COMPARED:
+        z = latents(models.networks[name], images)
+        frames = decoded_paths(models.networks[name], z[start], z[end]).numpy()
+        for what, measured in measures.items():
+            found[what][name] = measured(frames)
+    return {k: v for what, values in found.items() for k, v in of_both(what, values).items()}
+
+
+def from_zero_to_nine(evaluation: Evaluation, models: Models, most: int) -> Measured:
+    """The share of paths from a 0 to a 9 on which the classifier sees each other digit.
+
+    "through" is at any frame between the ends, "middle" at the one half way.
+    """
+    labels, images = evaluation.test.labels.numpy(), evaluation.test.images
+    zeros, nines = (np.flatnonzero(labels == digit) for digit in (0, 9))
+    start, end = disjoint_pairs(zeros, nines, most, evaluation.seed_for("claims", "0 to 9"))
+    found: dict[str, np.ndarray] = {}
+    for name in COMPARED:
+        z = latents(models.networks[name], images)
+        frames = decoded_paths(models.networks[name], z[start], z[end])
+        digits_seen = seen(models.networks["classifier"], frames)
+        middle = digits_seen[:, digits_seen.shape[1] // 2]
+        for digit in range(1, 9):
+            through = (digits_seen[:, 1:-1] == digit).any(axis=1)
+            found[f"zero_to_nine/{name}/through/{digit}"] = through.astype(np.float64)
+            found[f"zero_to_nine/{name}/middle/{digit}"] = (middle == digit).astype(np.float64)
+    return found
+
+
+def of_both(what: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A measure of the VAE and of the autoencoder, and the difference in pairs."""
+    difference = {"vae - ae": values["vae"] - values["ae"]}
+    return {f"{what}/{name}": one for name, one in {**values, **difference}.items()}
