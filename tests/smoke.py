@@ -33,7 +33,12 @@ BUDGETS: dict[str, Any] = {
     "train_denoise": {"epochs": 2},
     "train_vae": {"vae": {"epochs": 3}, "vae_2d": {"epochs": 3}},
     "finetune": {"head": {"epochs": 3}, "end_to_end": {"epochs": 3}},
-    "evaluate": {"bootstrap_resamples": 100},
+    "evaluate": {
+        "bootstrap_resamples": 100,
+        "paths": 100,
+        "denoised_images": 200,
+        "noise_strengths": [1.0],
+    },
 }
 
 

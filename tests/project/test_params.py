@@ -12,6 +12,7 @@ from latent_digits.project import params
 from latent_digits.project.params import load_params
 from smoke import BUDGETS, PROJECT, merged
 
+STRONG = {"salt_pepper": 0.25}
 COMMITTED = PROJECT / "params.yaml"
 
 
@@ -132,6 +133,11 @@ SMALL = {
         (
             {"prepare": {"val": 500}, "evaluate": {"tsne_perplexity": 500}},
             "evaluate.tsne_perplexity is 500; it should be at most 499 (one less than prepare.val)",
+        ),
+        (
+            {"evaluate": {"noise_strengths": [1.0, 8.0]}, "noise": {"as_described": STRONG}},
+            "evaluate.noise_strengths × noise.as_described.salt_pepper is 2.0; it should be at "
+            "most 1 (all pixels)",
         ),
         ({"tune": {"pruning_warmup": 11}}, "tune.pruning_warmup is 11; it should be at most 10 (t"),
         (

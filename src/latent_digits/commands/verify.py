@@ -36,7 +36,7 @@ COPIED = (
 # As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
 SECONDS = {
     **{"prepare": 10, "tune": 650, "train_ae": 120, "train_denoise": 130, "train_vae": 295},
-    **{"finetune": 55, "evaluate": 90, "plot": 15},
+    **{"finetune": 55, "evaluate": 130, "plot": 15},
 }
 
 
