@@ -16,9 +16,8 @@ from latent_digits.evaluation.evidence import (
     pca_errors,
     stated,
     steepness,
-    thinned,
 )
-from latent_digits.evaluation.measures import Evaluation, LabelledImages, evaluation_of
+from latent_digits.evaluation.measures import Evaluation, evaluation_of
 from latent_digits.evaluation.metrics import Models
 from latent_digits.models.networks import (
     Autoencoder,
@@ -63,12 +62,6 @@ def test_steepness_of_an_edge() -> None:
 def test_the_vae_is_compared_in_pairs() -> None:
     found = of_both("a", {"ae": np.array([1.0, 2.0]), "vae": np.array([3.0, 1.0])})
     assert found["a/vae - ae"].tolist() == [2.0, -1.0]
-
-
-def test_images_are_thinned_evenly() -> None:
-    sample = LabelledImages(torch.zeros(50, 1, 2, 2), torch.arange(50))
-    assert thinned(sample, 10).labels.tolist() == list(range(0, 50, 5))
-    assert len(thinned(sample, 60).labels) == 50
 
 
 def test_all_of_it_on_made_up_images_repeats_and_is_enough_for_the_claims(

@@ -6,29 +6,23 @@ difference of its own, since the interval of a difference does not follow from t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
-from torch import Tensor, nn
 
 from latent_digits.catalogue import MODELS
-from latent_digits.engine.functional import pixels
-from latent_digits.evaluation.arrays import kinds_of
-from latent_digits.evaluation.filters import FILTERS, gradient, length, tuned
+from latent_digits.evaluation.denoising import denoising, stacked
+from latent_digits.evaluation.filters import gradient, length
 from latent_digits.evaluation.measures import (
     Evaluation,
-    LabelledImages,
     Measured,
     Metrics,
-    digits,
     flat,
     latents,
     reconstructions,
 )
-from latent_digits.evaluation.metrics import Models, denoisers_noises
+from latent_digits.evaluation.metrics import Models
 from latent_digits.evaluation.neighbours import knn_right
 from latent_digits.evaluation.paths import (
     bending,
@@ -44,7 +38,6 @@ from latent_digits.study.noise import Noise, corrupted
 Evidence = dict[str, Metrics]
 COMPONENTS = (2, 4, 8, 16, 33, 50)  # of PCA: those of the search's range, and the report's 33
 SMALL = Noise(0.0, 0.01, 0.0, 0.0)  # what hardly changes an image: a tenth of its range
-TUNED_ON = 500  # validation images
 COMPARED = ("ae", "vae")  # of one number of latents
 
 
@@ -106,8 +99,8 @@ def pca_errors(pca: PCA, x: np.ndarray, counts: Sequence[int]) -> dict[int, np.n
 def clusters(evaluation: Evaluation, models: Models, pca: PCA) -> Measured:
     """How the digits lie together: in pixels, principal components and latents.
 
-    k-NN asks for the digit of a test image among the validation images, neither of which any
-    model was trained on. Of the models there is the Davies-Bouldin index in `evaluation.json`.
+    k-NN asks for the digit of a test image among the validation images; no model was trained on
+    either. Of the models there is the Davies-Bouldin index in `evaluation.json`.
     """
     val, test = evaluation.val, evaluation.test
     components = pca.transform(flat(val.images)), pca.transform(flat(test.images))
@@ -138,66 +131,6 @@ def clusters(evaluation: Evaluation, models: Models, pca: PCA) -> Measured:
             for name, (known, _) in linear.items()
         },
     }
-
-
-def denoising(evaluation: Evaluation, models: Models, params: Params) -> Measured:
-    """MSE and the classifier's accuracy by kind of noise, strength and method, on test images.
-
-    The strength multiplies all four numbers of the noise as described. Filters are tuned on
-    validation images under the same noise.
-    """
-    test = thinned(evaluation.test, params.evaluate.denoised_images)
-    val = thinned(evaluation.val, TUNED_ON)
-    labels, classifier = test.labels.numpy(), models.networks["classifier"]
-    x, x_val = stacked(test.images), stacked(val.images)
-    found: dict[str, float | np.ndarray] = {}
-    found["denoising/clean/accuracy"] = right_of(classifier, x, labels)
-    as_described, _ = denoisers_noises(params.noise)
-    for kind, noise in kinds_of(as_described).items():
-        for strength in params.evaluate.noise_strengths:
-            level = Noise(**{name: strength * one for name, one in asdict(noise).items()})
-            where = f"denoising/{kind}/{strength:g}"
-            seeds = [evaluation.seed_for("claims", where, name) for name in ("test", "val")]
-            noisy = corrupted(test.images, level, seeds[0])
-            y, y_val = stacked(noisy), stacked(corrupted(val.images, level, seeds[1]))
-            filters = {name: tuned(name, x_val, y_val) for name in FILTERS}
-            made = {
-                "noisy": y,
-                "denoiser": reconstructions(models.networks["denoiser"], noisy),
-                **{name: one(y) for name, one in filters.items()},
-            }
-            error = {name: squared_error(one, x) for name, one in made.items()}
-            right = {name: right_of(classifier, one, labels) for name, one in made.items()}
-            for name in made:
-                found[f"{where}/{name}/mse"] = error[name]
-                found[f"{where}/{name}/accuracy"] = right[name]
-            for name, one in filters.items():
-                found[f"{where}/{name}/strength"] = one.strength
-                found[f"{where}/denoiser - {name}/mse"] = error["denoiser"] - error[name]
-                found[f"{where}/denoiser - {name}/accuracy"] = right["denoiser"] - right[name]
-    return found
-
-
-def thinned(sample: LabelledImages, count: int) -> LabelledImages:
-    """About so many images, evenly spread: the first half of MNIST's test set is the easier one."""
-    every = slice(None, None, max(1, len(sample.images) // count))
-    return LabelledImages(sample.images[every], sample.labels[every])
-
-
-def stacked(images: Tensor) -> np.ndarray:
-    """Images [N, 1, 28, 28] as floats [N, 28, 28], one behind the other in memory."""
-    return np.ascontiguousarray(pixels(images)[:, 0].numpy())
-
-
-def squared_error(x_hat: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """MSE of each image, float64 [N]."""
-    return ((x_hat.astype(np.float64) - x) ** 2).mean(axis=(1, 2))
-
-
-def right_of(classifier: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """1 for each image [N, 28, 28] that the classifier takes for what it is, else 0."""
-    found = digits(classifier, torch.from_numpy(images)[:, None])
-    return (found == labels).astype(np.float64)
 
 
 def sharpness(evaluation: Evaluation, models: Models) -> Measured:
