@@ -40,13 +40,13 @@ def main() -> None:
         metrics, values = headlines(found), per_image(evaluation, models, params, found)
         details = {name: evaluation.summary(one) for name, one in found.items()}
         claims = evidence(evaluation, models, params, found)
-        arrays = all_arrays(evaluation, models, params)
+        arrays, facts = all_arrays(evaluation, models, params)
 
         write_json(METRICS, metrics)
         write_json(EVALUATION, details)
         write_json(CLAIMS, claims)
         write_tensors(PER_IMAGE, *values)
-        write_tensors(ARRAYS, arrays, {"split": train.digest})
+        write_tensors(ARRAYS, arrays, facts | {"split": train.digest})
         run.metrics(metrics)
         run.files(METRICS, EVALUATION, CLAIMS, PER_IMAGE)
 

@@ -27,7 +27,9 @@ from latent_digits.study.noise import Noise
 from latent_digits.data.dataset import Dataset
 from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
-from latent_digits.report.figures import learning_curves, save, scatter
+from latent_digits.report.figures.curves import Curve, Panel, learning_curves
+from latent_digits.report.figures.drawing import Drawing, save
+from latent_digits.report.figures.planes import scattered
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.preparation.mnist import Mnist
 from latent_digits.project.params import TuneParams
@@ -163,14 +165,18 @@ def measures(evaluation: Evaluation, found: dict[str, Trained]) -> dict[str, Any
 
 
 def figures(found: dict[str, Trained], pca: np.ndarray, labels: np.ndarray) -> dict[str, str]:
-    """Two figures' files."""
+    """Two figures' files, PNG and SVG."""
+    curve = Curve("Z = 5", found["ae"].history, "loss", "black")
     drawn = {
-        "curves": learning_curves(found["ae"].history, [("loss", "mean squared error", "log")]),
-        "scatter": scatter(pca, labels, ["one", "other"]),
+        "curves": lambda: learning_curves([Panel("title", "mean squared error", [curve])]),
+        "scatter": lambda: scattered(pca, labels, ["one", "other"]),
     }
     with TemporaryDirectory() as folder:
-        paths = {name: save(Path(folder) / f"{name}.png", fig, 80) for name, fig in drawn.items()}
-        return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+        paths = {one: save(Path(folder), Drawing(one, "", "", drawn[one]), 80) for one in drawn}
+        return {
+            name: hashlib.sha256(b"".join(path.read_bytes() for path in both)).hexdigest()
+            for name, both in paths.items()
+        }
 
 
 def digests() -> dict[str, str]:

@@ -29,7 +29,6 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 OWNERS = {
     "distributed": {"training/workers.py"},
     "lightning_fabric": {"training/ranks.py"},
-    "matplotlib": {"report/figures.py"},
     "numba": {"engine/kernels.py", "arithmetic.py"},  # which settles how it compiles
     "optuna": {"search/sampler.py"},
     "torchvision": {"preparation/mnist.py"},
@@ -88,8 +87,11 @@ def test_one_module_imports_each_library(library: str) -> None:
     assert importers(library) == OWNERS[library]
 
 
-def test_one_room_imports_mlflow() -> None:
-    assert {Path(one).parent for one in importers("mlflow")} == {Path("tracking/mlflow")}
+@pytest.mark.parametrize(
+    ("library", "folder"), [("matplotlib", "report/figures"), ("mlflow", "tracking/mlflow")]
+)
+def test_one_folder_imports_each_library(library: str, folder: str) -> None:
+    assert {Path(one).parent for one in importers(library)} == {Path(folder)}
 
 
 @pytest.mark.parametrize("room", [*sorted({*LEVELS} - {"hall"}), "tracking/mlflow"])

@@ -55,7 +55,7 @@ def test_a_recipe_is_what_quality_follows_from_but_the_seed(
     [
         ("src/latent_digits/models/networks.py", False),
         ("reports/hyperparameters.json", False),
-        ("src/latent_digits/report/figures.py", True),
+        ("src/latent_digits/report/figures/style.py", True),
         ("src/latent_digits/tracking/mlflow/sender.py", True),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latent_digits.arithmetic import one_thread
-from latent_digits.evaluation.arrays import interpolation, layer_shapes, noise_panel, projections
+from latent_digits.evaluation.arrays import interpolation, noise_panel, projections
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents, reconstructions
 from latent_digits.models.networks import (
     Autoencoder,
@@ -89,7 +89,3 @@ def test_arrays_of_the_figures(evaluation: Evaluation) -> None:
     np.testing.assert_allclose(panel, panel[:1].repeat(5, 0), atol=1e-6)
     plane = projections(np.random.default_rng(0).normal(size=(40, 3)), perplexity=5, seed=1)
     assert plane["pca"].shape == plane["tsne"].shape == (40, 2)
-    shapes = layer_shapes(model)
-    expected = [(1, 28, 28), (8, 14, 14), (16, 7, 7), (32, 3, 3), (64, 0, 0), (3, 0, 0)]
-    assert [tuple(shape) for shape in shapes["encoder"]] == expected
-    assert tuple(shapes["decoder"][-1]) == (1, 28, 28)

@@ -1,5 +1,6 @@
-"""The arrays that the figures draw: images, paths through latent space, projections, shapes."""
+"""What the figures draw: images, paths through latent space, projections; and the layers' facts."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,13 +9,16 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
-from latent_digits.data.storage import Arrays
-from latent_digits.engine.functional import pixels
-from latent_digits.evaluation.measures import LabelledImages, latents, reconstructions
+from latent_digits.data.storage import Arrays, Row
+from latent_digits.engine.functional import normal_sample, pixels
+from latent_digits.evaluation.measures import LabelledImages, latents, predict, reconstructions
 from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
-from latent_digits.study.noise import Noise
+from latent_digits.models.objectives import measure
+from latent_digits.study.noise import Noise, corrupted
 
-SHOWN = 9  # images a figure of reconstructions, in a 3×3 grid
+SHOWN = 9  # images a figure: the same of every model
+DRAWN = 64  # samples of the prior
+GRID = 15  # decoded images a side of a plane
 
 
 def pairs(model: nn.Module, inputs: Tensor) -> Arrays:
@@ -41,16 +45,84 @@ def kinds_of(noise: Noise) -> dict[str, Noise]:
     }
 
 
-def interpolation(model: VariationalAutoencoder, sample: LabelledImages, steps: int) -> np.ndarray:
-    """A straight line from the mean of the first "0" to that of the first "9", decoded.
+def denoising(
+    denoiser: nn.Module, classifier: nn.Module, sample: LabelledImages, noise: Noise, seed: int
+) -> tuple[Arrays, Row]:
+    """The first SHOWN images clean, noisy and denoised, the first SHOWN that failed; and counts.
+
+    An image has failed where the classifier reads it, denoised, otherwise than its label. Of each
+    there is the label and what the classifier reads; the counts are over the whole sample, and say
+    of clean and of noisy images, too, how many are misread.
+    """
+    noisy = corrupted(sample.images, noise, seed)
+    denoised = torch.from_numpy(reconstructions(denoiser, noisy))[:, None]
+    kinds = {"clean": pixels(sample.images), "noisy": noisy, "denoised": denoised}
+    read = {name: digits_read(classifier, images) for name, images in kinds.items()}
+    labels = sample.labels.numpy()
+    failed = np.flatnonzero(read["denoised"] != labels)
+    shown = {"typical": np.arange(len(labels))[:SHOWN], "failed": failed[:SHOWN]}
+    arrays = {
+        f"{group}_{name}": images[indices, 0].numpy()
+        for group, indices in shown.items()
+        for name, images in kinds.items()
+    }
+    for group, indices in shown.items():
+        arrays |= {f"{group}_label": labels[indices], f"{group}_read": read["denoised"][indices]}
+    misread = {name: int((digits != labels).sum()) for name, digits in read.items()}
+    return arrays, {"images": len(labels), "misread": misread}
+
+
+def digits_read(classifier: nn.Module, images: Tensor | np.ndarray) -> np.ndarray:
+    """The digit that a classifier takes each image for, [N]; images are [N, (1,) 28, 28]."""
+    x = torch.as_tensor(images).reshape(-1, 1, 28, 28)
+    return measure(classifier, predict, x, x, seed=0)["digit"].numpy()
+
+
+def interpolation(
+    model: Autoencoder | VariationalAutoencoder, sample: LabelledImages, steps: int
+) -> np.ndarray:
+    """A straight line between the latents of the first "0" and the first "9", decoded; a VAE's are
+    the means.
 
     Returns [steps, 28, 28].
     """
     first, last = (sample.images[sample.labels == digit][:1] for digit in (0, 9))
     ends = torch.from_numpy(latents(model, torch.cat([first, last])))
     path = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps)[:, None])
-    with torch.no_grad():
-        return model.decoder(path)[:, 0].numpy()
+    return decoded(model, path)
+
+
+def prior_samples(model: VariationalAutoencoder, latent_dim: int, seed: int) -> np.ndarray:
+    """DRAWN draws z ~ N(0, I), decoded: [DRAWN, 28, 28]."""
+    torch.manual_seed(seed)
+    standard = torch.zeros(DRAWN, latent_dim)
+    return decoded(model, normal_sample(standard, standard))
+
+
+def decoded_plane(model: Autoencoder | VariationalAutoencoder, z: np.ndarray) -> Arrays:
+    """What the decoder draws all over the square that holds 99 % of two latents, [N, 2], each.
+
+    "grid" [GRID, GRID, 28, 28] begins at the top left, where latent 2 is largest; "window" [2, 2]
+    has the ends of the square, of latent 1 and of latent 2.
+    """
+    low, high = np.quantile(z, (0.005, 0.995), axis=0)
+    middle, half = (low + high) / 2, (high - low).max() / 2
+    cells = half * ((2 * np.arange(GRID) + 1) / GRID - 1)  # their middles
+    places = np.stack(np.meshgrid(middle[0] + cells, middle[1] - cells), axis=-1)
+    grid = decoded(model, torch.from_numpy(places.reshape(-1, 2).astype(np.float32)))
+    window = np.stack([middle - half, middle + half], axis=1)
+    return {"grid": grid.reshape(GRID, GRID, 28, 28), "window": window}
+
+
+@torch.no_grad()
+def decoded(model: Autoencoder | VariationalAutoencoder, z: Tensor) -> np.ndarray:
+    """Latents [N, Z] to images [N, 28, 28]."""
+    return model.decoder(z)[:, 0].numpy()
+
+
+def variance_shares(z: np.ndarray) -> np.ndarray:
+    """The share of the variance of latents [N, Z] that each principal component has, [Z]."""
+    return PCA(svd_solver="covariance_eigh").fit(z).explained_variance_ratio_
 
 
 def projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
@@ -67,26 +139,35 @@ def projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     }
 
 
-def layer_shapes(model: Autoencoder) -> Arrays:
-    """The shape of each activation, [layers, 3]: (C, H, W), or (features, 0, 0)."""
+def layers(model: Autoencoder) -> Row:
+    """Encoder and decoder, layer by layer, as they are: see `layers_of`."""
     image = torch.zeros(1, 1, 28, 28)
     with torch.no_grad():
         z = model.encoder(image)
-    return {"encoder": shapes_of(model.encoder, image), "decoder": shapes_of(model.decoder, z)}
+        return {
+            "encoder": list(layers_of(model.encoder, image)),
+            "decoder": list(layers_of(model.decoder, z)),
+        }
 
 
-def shapes_of(stack: nn.Sequential, x: Tensor) -> np.ndarray:
-    """The shapes of the input and of the output of every layer that has weights."""
-    shapes = [shape_of(x)]
-    with torch.no_grad():
-        for layer in stack:
-            x = layer(x)
-            if list(layer.parameters()):
-                shapes.append(shape_of(x))
-    return np.array(shapes, dtype=np.int32)
+def layers_of(stack: nn.Sequential, x: Tensor) -> Iterator[Row]:
+    """The input, and every layer that has weights or changes the shape, with what follows it.
 
-
-def shape_of(activation: Tensor) -> tuple[int, int, int]:
-    """(C, H, W) of an image [1, C, H, W], or (features, 0, 0) of a vector."""
-    sizes = activation.shape[1:]
-    return (sizes[0], sizes[1], sizes[2]) if len(sizes) == 3 else (sizes[0], 0, 0)
+    A shape is [C, H, W] or [features]; kernel and stride are of one side, None of what has none.
+    """
+    row: Row = {"layer": "input", "shape": [*x.shape[1:]], "then": []}
+    for layer in stack:
+        x = layer(x)
+        parameters = sum(weights.numel() for weights in layer.parameters())
+        shape = [*x.shape[1:]]
+        if not parameters and shape == row["shape"]:
+            row["then"].append(type(layer).__name__)
+            continue
+        yield row
+        sides = {
+            name: getattr(layer, attribute, (None,))[0]
+            for name, attribute in (("kernel", "kernel_size"), ("stride", "stride"))
+        }
+        about = {"layer": type(layer).__name__, "shape": shape, "parameters": parameters}
+        row = {**about, **sides, "then": []}
+    yield row

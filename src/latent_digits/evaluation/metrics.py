@@ -19,16 +19,22 @@ from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.evaluation.arrays import (
     SHOWN,
+    decoded_plane,
+    denoising,
+    digits_read,
     interpolation,
-    layer_shapes,
+    layers,
     noise_panel,
     pairs,
+    prior_samples,
     projections,
+    variance_shares,
 )
 from latent_digits.evaluation.measures import Evaluation, LabelledImages, Measured, Metrics, latents
+from latent_digits.models.networks import parameter_count
 from latent_digits.models.weights import load_model
 from latent_digits.project.params import NoiseParams, Params
-from latent_digits.study.noise import Noise, corrupted
+from latent_digits.study.noise import Noise
 
 
 class Models(NamedTuple):
@@ -165,32 +171,49 @@ def digest_of_images(sample: LabelledImages) -> str:
     return fingerprint(sample.images.numpy(), sample.labels.numpy())[:12]
 
 
-def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> Arrays:
-    """The content of `data/arrays.safetensors`, under names such as "ae.input"."""
+def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> tuple[Arrays, Row]:
+    """The content of `data/arrays.safetensors`: arrays, named such as "ae.input", and facts."""
     network, val = models.networks, evaluation.val
+    shown, reader = val.images[:SHOWN], network["classifier"]
     as_described, _ = denoisers_noises(params.noise)
     figure_3 = Noise(**params.noise.figure_3.model_dump())
-    noisy = corrupted(val.images[:SHOWN], as_described, evaluation.seed_for("noise", "shown"))
+    panel_seed, noise_seed = evaluation.seed_for("panel"), evaluation.seed_for("noise", "val")
     steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
-    z = latents(network["ae"], val.images)
+    z, planes = (
+        latents(network["ae"], val.images),
+        {name: latents(network[name], val.images) for name in ("ae_2d", "vae_2d")},
+    )
     projected = kept_projections(z, perplexity, evaluation.seed_for("tsne"))
+    paths = {name: interpolation(network[name], val, steps) for name in ("ae", "vae")}
+    latent_dim = models.about["vae"]["latent_dim"]
+    drawn = prior_samples(network["vae"], latent_dim, evaluation.seed_for("prior"))
+    denoised, counts = denoising(network["denoiser"], reader, val, as_described, noise_seed)
     groups: dict[str, Arrays] = {
-        "architecture": layer_shapes(network["ae"]),
-        "ae": pairs(network["ae"], val.images[:SHOWN]) | projected,
-        "ae_2d": {"z": latents(network["ae_2d"], val.images)},
-        "noise": {"panel": noise_panel(val.images[0], figure_3, evaluation.seed_for("panel"))},
-        "denoiser": pairs(network["denoiser"], noisy),
-        "vae": pairs(network["vae"], val.images[:SHOWN])
-        | {"interpolation": interpolation(network["vae"], val, steps)},
-        "vae_2d": {"z": latents(network["vae_2d"], val.images)},
-        "classifier": {"confusion": evaluation.confusion(network["classifier"])},
+        "ae": pairs(network["ae"], shown) | projected | {"variance_shares": variance_shares(z)},
+        "vae": pairs(network["vae"], shown)
+        | {"prior": drawn, "prior_read": digits_read(reader, drawn)},
+        "path": paths | {f"{name}_read": digits_read(reader, path) for name, path in paths.items()},
+        "noise": {
+            "figure_3": noise_panel(val.images[0], figure_3, panel_seed),
+            "as_described": noise_panel(val.images[0], as_described, panel_seed),
+        },
+        "denoiser": denoised,
+        **{name: {"z": z} | decoded_plane(network[name], z) for name, z in planes.items()},
+        "classifier": {"confusion": evaluation.confusion(reader)},
         "val": {"labels": val.labels.numpy()},
     }
-    return {
+    arrays = {
         f"{group}.{name}": array
         for group, arrays in groups.items()
         for name, array in arrays.items()
     }
+    facts = {
+        "layers": layers(network["ae"]),
+        "parameters": {name: parameter_count(network[name]) for name in ("ae", "vae")},
+        "noise": params.noise.model_dump(include={"figure_3", "as_described"}),
+        "denoising": counts,
+    }
+    return arrays, facts
 
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
