@@ -111,7 +111,9 @@ def of_pictures(before: Path, after: Path) -> list[str]:
 def of_texts(before: Path, after: Path) -> list[str]:
     """Each line that differs, as it is here."""
     old, new = (path.read_text(encoding="utf-8").splitlines() for path in (before, after))
-    lines = [f"line {n}: {b}" for n, (a, b) in enumerate(zip(old, new, strict=False), 1) if a != b]
+    lines = [
+        f"line {n}: {b:.200}" for n, (a, b) in enumerate(zip(old, new, strict=False), 1) if a != b
+    ]
     if len(old) != len(new):
         lines.append(f"{len(old)} lines in dvc.lock, {len(new)} here")
     return lines
