@@ -530,18 +530,12 @@ function hash() {
   }
   return `#${parts.join("&")}`;
 }
-function first() { // the first preset, not played
-  const [start, end] = document.querySelector(".preset")?.value ?? [];
-  filter([]);
-  if (start) for (const one of planes) one.follow(start, end);
-}
 let remembering;
 function remember() {
   clearTimeout(remembering); // browsers refuse hundreds of changes
   remembering = setTimeout(() => { if (hash() !== location.hash) history.replaceState(null, "", hash()); }, 300);
 }
 function restore() {
-  if (location.hash.length < 2) return first();
   const found = new URLSearchParams(location.hash.slice(1));
   const numbers = (name, count) => {
     const values = (found.get(name) ?? "").split(",").map(Number);
@@ -560,6 +554,8 @@ function restore() {
     one.zoomTo([1, 2, 4, ZOOMS].includes(zoom) ? zoom : 1, centre);
   }
   filter([...found.get("digits") ?? ""].map(Number).filter((digit) => digit in digitButtons));
+  const [start, end] = document.querySelector(".preset")?.value ?? [];
+  if (![...found].length && start) for (const one of planes) one.follow(start, end);
   remember();
 }
 
@@ -592,8 +588,8 @@ function inform(button, text) { // for two seconds
   setTimeout(() => { button.textContent = before; }, 2000);
 }
 byId("copy").addEventListener("click", async () => {
-  history.replaceState(null, "", hash());
   try {
+    history.replaceState(null, "", hash());
     await navigator.clipboard.writeText(location.href);
     inform(byId("copy"), "Copied");
   } catch {
