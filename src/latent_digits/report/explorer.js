@@ -288,6 +288,7 @@ class Plane {
     this.carded = index;
     const [image, again] = [this.one(".image"), this.one(".again")];
     const name = index === null ? "" : nameOf(index);
+    this.one(".card").classList.toggle("empty", index === null);
     show(image, index === null ? null : storedStamp(index));
     show(again, index === null ? null : decodedStamp(this.decoder.decode(this.points[index])));
     image.setAttribute("aria-label", name || "No image chosen");
