@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def stale(folder: Path) -> set[str]:
     """The stages that `dvc repro` would run, asked in this process: DVC is imported only once."""
     from dvc.repo import Repo
 
-    with Repo(str(folder)) as repo:
+    with chdir(folder), Repo() as repo:
         return {stage.name for stage in repo.reproduce(dry=True)}
 
 

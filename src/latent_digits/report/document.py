@@ -7,12 +7,12 @@ the writers walk: headings, paragraphs, lists, tables, images.
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode as Node
 
+from latent_digits.report.figures.drawing import Drawing
 from latent_digits.report.inputs import Inputs, all_values
 from latent_digits.report.tables import tables, whence
 from latent_digits.report.values import Values
@@ -23,15 +23,7 @@ TABLES = ("results", "data", "hyperparameters", "noise", "classifiers", "ablatio
 MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 
 
-class Drawn(Protocol):
-    """What the text needs to know of a figure."""
-
-    name: str
-    caption: str
-    alt: str
-
-
-def text_of_report(inputs: Inputs, drawn: Sequence[Drawn]) -> tuple[str, Values]:
+def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Values]:
     """The report in Markdown with its values marked, and these."""
     values = Values(all_values(inputs))
     numbers = {one.name: figure_name(one.name) for one in drawn}
