@@ -47,10 +47,9 @@ def shape(row: Row) -> str:
 
 def draw(encoder: list[Row], decoder: list[Row], counts: list[int]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.4))
-    for place, (rows, name, count) in enumerate(
-        ((encoder, "Encoder", counts[0]), (decoder, "Decoder", counts[1]))
-    ):
-        ax = figure.add_axes((0, 0.5 - 0.5 * place, 1, 0.5), aspect="equal")
+    stacks = (("Encoder", encoder, 0.5), ("Decoder", decoder, 0.0))
+    for (name, rows, bottom), count in zip(stacks, counts, strict=True):
+        ax = figure.add_axes((0, bottom, 1, 0.5), aspect="equal")
         ax.set(xlim=(0, WIDTH), ylim=(-0.05, 2.15))
         ax.set_axis_off()
         ax.text(0.05, 2.05, name, weight="bold", va="top")

@@ -118,7 +118,7 @@ def noise_notes(levels: Row) -> list[str]:
     return [
         clean,
         f"{gaussian}\nN({mean:g}, {variance:g})",
-        f"{salt_pepper}\n{percent(levels['salt_pepper'])} of the pixels",
+        f"{salt_pepper}\n{100 * levels['salt_pepper']:g} % of the pixels",
         f"{speckle}\nx + x·N(0, {levels['speckle_variance']:g})",
         all_three,
     ]

@@ -16,8 +16,17 @@ from latent_digits.report.figures.style import BLUE, INK, MUTED, ORANGE, PALE, S
 
 BINS = 4
 STATES = ("complete", "pruned", "degenerate", "failed")
+ORDER = ("pruned", "degenerate", "failed", "complete")  # from below to above
+VIRIDIS = colormaps["viridis"]
+LOOKS: dict[str, dict[str, Any]] = {
+    "best": {"color": ORANGE, "lw": 2.4},
+    "pruned": {"color": PALE, "lw": 0.8},
+    "degenerate": {"color": MUTED, "ls": (0, (1, 1.6)), "lw": 0.8},
+    "failed": {"color": MUTED, "ls": (0, (5, 2)), "lw": 0.8},
+}
 NUMBERS = ("latent_dim", "lr", "dropout")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+Shares = dict[str, float | None]  # of the variance, by hyperparameter
 NO_SEARCH = "no search: the original report's hyperparameters were used (tune.trials is 0)"
 
 
@@ -77,7 +86,7 @@ def search(study: Study) -> Drawing:
     )
 
 
-def seen(tried: list[Row], first: dict[str, float | None]) -> str:
+def seen(tried: list[Row], first: Shares) -> str:
     """In words: where the best trial and the better half of the complete ones lie."""
     best = best_of(tried)
     done = sorted(row["val_mse"] for row in tried if row["state"] == "complete")
@@ -104,7 +113,7 @@ def best_of(tried: list[Row]) -> Row:
     return min(tried, key=lambda row: (row["state"] != "complete", row["val_mse"]))
 
 
-def importances(rows: list[Row], value: str) -> dict[str, float | None]:
+def importances(rows: list[Row], value: str) -> Shares:
     """By hyperparameter, the share of the variance of a log value that it explains; None where it
     has one value only, or the rows are too few.
     """
@@ -135,41 +144,41 @@ def explained(groups: np.ndarray, values: np.ndarray) -> float | None:
     return max(0.0, float(1 - within / rest * (len(values) - 1) / total))
 
 
-def parallel_coordinates(
-    tried: list[Row], counts: Row, first: dict[str, float | None], last: dict[str, float | None]
-) -> Figure:
+def parallel_coordinates(tried: list[Row], counts: Row, first: Shares, last: Shares) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(3.1, 1), sharex=True)
     heights = np.array([fitted(top, x, name, tried) for x, name in enumerate(SCALES)]).T
-    values = heights[:, -1]
-    colours = colormaps["viridis"]
-    done = np.array([row["state"] == "complete" for row in tried])
-    norm = Normalize(values[done].min(), values[done].max()) if done.any() else Normalize(0, 1)
-    looks: dict[str, Row] = {
-        "degenerate": {"color": MUTED, "ls": (0, (1, 1.6)), "lw": 0.8},
-        "failed": {"color": MUTED, "ls": (0, (1, 1.6)), "lw": 0.8},
-        "pruned": {"color": PALE, "lw": 0.8},
-    }
-    order = {"pruned": 0, "degenerate": 1, "failed": 1, "complete": 2}
-    for place in sorted(range(len(tried)), key=lambda n: (order[tried[n]["state"]], -values[n])):
-        state = tried[place]["state"]
-        look = looks.get(state, {"color": colours(0.9 * norm(values[place])), "lw": 1.2})
-        top.plot(heights[place], zorder=2 + order[state] / 10, **look)
-    best = tried.index(best_of(tried))
-    top.plot(heights[best], color=ORANGE, lw=2.4, zorder=3)
-    top.text(len(SCALES) - 0.95, values[best], f"{tried[best]['val_mse']:.4f}", color=ORANGE,
-             size=SMALL, weight="bold", va="center")  # fmt: skip
-    entries = [
-        Line2D([], [], color=ORANGE, lw=2.4, label="best"),
-        Line2D([], [], color=colours(0.2), label=f"complete ({counts['complete']})"),
-        Line2D([], [], label=f"pruned ({counts['pruned']})", **looks["pruned"]),
-        Line2D([], [], label=f"degenerate ({counts['degenerate']})", **looks["degenerate"]),
-    ]
-    top.legend(handles=entries, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.09))
+    lines(top, heights, tried)
+    key(top, counts)
     top.set(xlim=(-0.35, len(SCALES) - 0.55), ylim=(-0.04, 1.03))
     top.set_axis_off()
     bars(bottom, first, last)
     return figure
+
+
+def lines(ax: Axes, heights: np.ndarray, tried: list[Row]) -> None:
+    """A line a trial: complete ones above the others, better ones above worse, the best on top."""
+    states, values = [row["state"] for row in tried], heights[:, -1]
+    done = values[[state == "complete" for state in states]]
+    norm = Normalize(done.min(), done.max()) if len(done) else Normalize(0, 1)
+    for place in sorted(range(len(tried)), key=lambda n: (ORDER.index(states[n]), -values[n])):
+        shade = {"color": VIRIDIS(0.9 * norm(values[place])), "lw": 1.2}
+        level = 2 + ORDER.index(states[place]) / 10
+        ax.plot(heights[place], zorder=level, **LOOKS.get(states[place], shade))
+    best = tried.index(best_of(tried))
+    ax.plot(heights[best], zorder=3, **LOOKS["best"])
+    says = {"color": ORANGE, "size": SMALL, "weight": "bold", "va": "center"}
+    ax.text(len(SCALES) - 0.95, values[best], f"{tried[best]['val_mse']:.4f}", **says)
+
+
+def key(ax: Axes, counts: Row) -> None:
+    shown = [state for state in STATES if counts[state] or state != "failed"]
+    entries = [Line2D([], [], label="best", **LOOKS["best"])]
+    for state in shown:
+        look = LOOKS.get(state, {"color": VIRIDIS(0.2)})
+        entries.append(Line2D([], [], label=f"{state} ({counts[state]})", **look))
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.09)}
+    ax.legend(handles=entries, ncols=len(entries), **place)
 
 
 def fitted(ax: Axes, x: int, name: str, rows: list[Row]) -> np.ndarray:
@@ -207,7 +216,7 @@ def as_text(tick: float, kind: str) -> str:
     )
 
 
-def bars(ax: Axes, first: dict[str, float | None], last: dict[str, float | None]) -> None:
+def bars(ax: Axes, first: Shares, last: Shares) -> None:
     """Two bars a hyperparameter, below its axis."""
     for shares, side, colour in ((first, -1, BLUE), (last, 1, PALE)):
         for x, name in enumerate(HPARAMS):
