@@ -15,7 +15,7 @@ HUES = (
     *("#332288", "#2f84b5", "#2a8c7d", "#117733", "#7d7d1c"),
     *("#a37f14", "#c4485a", "#882255", "#9c3f8e", "#4d4d4d"),
 )
-DIGITS_ACROSS = 30  # at most, side by side
+DIGITS_ACROSS = 28  # at most, side by side
 
 
 def scatter(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
@@ -28,7 +28,7 @@ def scatter(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     written = np.flatnonzero(inside)[apart(points[inside], np.ptp(ends, axis=1).max())]
     for digit in np.unique(labels):
         mine = written[labels[written] == digit]
-        ax.scatter(*points[mine].T, s=26, c=HUES[digit], marker=f"${digit}$", lw=0.15)
+        ax.scatter(*points[mine].T, s=34, c=HUES[digit], marker=f"${digit}$", lw=0.15)
 
 
 def apart(points: np.ndarray, across: float) -> list[int]:
