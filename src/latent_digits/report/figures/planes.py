@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 from latent_digits.report.figures.drawing import Drawing, Study
 from latent_digits.report.figures.style import BLUE, INK, SMALL, WIDTH, percent
 
-# Ten hues are too many to tell apart, so they only help: every tenth point or so is a digit.
+# Ten hues are too many to tell apart, so they only help: some points are drawn as their digit.
 HUES = (
     *("#332288", "#2f84b5", "#2a8c7d", "#117733", "#7d7d1c"),
     *("#a37f14", "#c4485a", "#882255", "#9c3f8e", "#4d4d4d"),
