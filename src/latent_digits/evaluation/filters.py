@@ -63,8 +63,8 @@ def divergence(p: np.ndarray) -> np.ndarray:
 
 FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {  # and the strengths to choose from
     "median": (median, (3, 5)),
-    "gaussian": (gaussian, (0.5, 0.75, 1.0, 1.5, 2.0)),
-    "total_variation": (total_variation, (0.1, 0.2, 0.4, 0.8)),
+    "gaussian": (gaussian, (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)),
+    "total_variation": (total_variation, (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)),
 }
 
 
@@ -87,7 +87,7 @@ class Tuned(NamedTuple):
 
 
 def tuned(name: str, x: np.ndarray, y: np.ndarray) -> Tuned:
-    """The filter of this name with the strength and the line of the least squared error."""
+    """The filter of this name with the strength of the least error, each with its own line."""
     apply, strengths = FILTERS[name]
     candidates: dict[float, Tuned] = {}
     for strength in strengths:

@@ -185,7 +185,7 @@ def below_the_limit(known: Known) -> Finding:
     because = (
         f"It chose Z = {chosen.value:.0f}; it is one search, and another may choose otherwise."
     )
-    return Finding(verdict, because)
+    return Finding(verdict, because, trainings=0)
 
 
 CLUSTERED = 0.9  # nine of ten, where chance has one
