@@ -40,7 +40,15 @@ BUDGETS: dict[str, Any] = {
         "denoised_images": 200,
         "noise_strengths": [1.0],
     },
+    "plot": {"dpi": 50, "max_points": 300},
 }
+CONFIG = """
+[core]
+    no_scm = True
+    analytics = false
+[cache]
+    dir = ../cache
+"""
 
 
 def scratch_copy(folder: Path, budgets: dict[str, Any] = BUDGETS) -> Path:
@@ -55,9 +63,8 @@ def scratch_copy(folder: Path, budgets: dict[str, Any] = BUDGETS) -> Path:
             shutil.copy(source, target)
     params = yaml.safe_load((folder / "params.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(merged(params, budgets)))
-    for arguments in (["init", "--no-scm"], ["config", "core.analytics", "false"]):
-        dvc(folder, *arguments)
-    dvc(folder, "cache", "dir", str(folder / "cache"))
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text(CONFIG)
     return folder
 
 

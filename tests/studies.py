@@ -35,6 +35,8 @@ def study(folder: Path) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+    none: dict[str, Any] = {"commit": "", "recipe": "", "summary": {}, "rows": {}}
+    write_json(folder / "reports/replicas.json", none)
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "config", "user.name", "A")
     git(folder, "config", "user.email", "a@example.org")
@@ -82,7 +84,9 @@ def results(folder: Path, changes: Changes | None = None, draw: int = 0, **facts
     for model in MODELS:
         rows = [{"epoch": n, "val_loss": 1.0 / n + 0.01 * draw} for n in range(1, 6)]
         write_csv(reports / f"histories/{model}.csv", ["epoch", "val_loss"], rows)
-    (reports / "report.md").write_text("report\n")
+    write_json(reports / "claims.json", {})
+    for name in ("report.md", "report.html", "report.pdf", "explorer.html"):
+        (reports / name).write_text("report\n")
     (reports / "figures").mkdir(exist_ok=True)
     (reports / "figures/fig02_reconstructions.png").write_bytes(b"\x89PNG " + bytes([draw]))
     lock(folder, draw)
@@ -131,6 +135,16 @@ def replicas(folder: Path, count: int = 5, sigma: float = 0.1) -> None:
         folder / "reports/replicas.json",
         found | {"summary": summary([one["metrics"] for one in rows.values()])},
     )
+    lock_replicas(folder)
+
+
+def lock_replicas(folder: Path) -> None:
+    """Let `dvc.lock` say that the report was made with the present `reports/replicas.json`."""
+    path = "reports/replicas.json"
+    found = yaml.safe_load((folder / "dvc.lock").read_text())
+    (dep,) = (one for one in found["stages"]["plot"]["deps"] if one["path"] == path)
+    dep["md5"] = read_study(folder).digests([path])[path]
+    (folder / "dvc.lock").write_text(yaml.safe_dump(found))
 
 
 def parameters(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:

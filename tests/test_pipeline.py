@@ -163,7 +163,7 @@ def test_a_change_of_style_reruns_the_plot_alone(smoke: Smoke) -> None:
     folder = smoke.folder
     params = (folder / "params.yaml").read_text()
     try:
-        (folder / "params.yaml").write_text(params.replace("dpi: 150", "dpi: 80"))
+        (folder / "params.yaml").write_text(params.replace("dpi: 50", "dpi: 80"))
         assert stale(folder) == {"plot"}
     finally:
         (folder / "params.yaml").write_text(params)

@@ -149,7 +149,7 @@ def test_the_noise_of_another_recipe_is_borrowed_and_said(project: Path) -> None
     assert row(found, "ae_mse_e3").verdict == "worse"
     loan = [note for note in found.notes if "borrowed" in note]
     assert loan[0].startswith("The noise of seeds is borrowed from 5 seeds of ")
-    assert loan[0].endswith(", 1 version of the study ago; `make replicas` measures it anew.")
+    assert loan[0].endswith(", 2 versions of the study ago; `make replicas` measures it anew.")
 
 
 def test_a_redraw_is_called_one(project: Path) -> None:
@@ -489,9 +489,9 @@ def test_replicas_that_are_new_here_are_said(project: Path) -> None:
     parameters(project, another_recipe)
     results(project, {"ae_mse_e3": 5.0})
     replicas(project, sigma=50.0)
-    own = [one for one in compare(project).notes if "no digest covers" in one]
+    own = [one for one in compare(project).notes if "vouches" in one]
     assert own == [
-        "5 seeds of reports/replicas.json are this tree's own; no digest covers that file."
+        "5 seeds of reports/replicas.json are this tree's own; nothing else vouches for them."
     ]
 
 

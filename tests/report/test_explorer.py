@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from latent_digits.report.explorer import (
     transposed,
 )
 from smoke import PROJECT
+
+SECONDS = 20  # for the page to start
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 IMAGES = 310  # the last row of the sheet is not full
@@ -215,7 +218,11 @@ class Shown:
         self.page.on("console", lambda message: self.faults.append(message.text))
         self.page.goto(file.as_uri() + hash)
         if how.get("java_script_enabled", True):
-            self.page.wait_for_function("globalThis.latentPlanes")
+            # Not `wait_for_function`, which polls by an `eval` that the page forbids.
+            deadline = time.monotonic() + SECONDS
+            while not self.page.evaluate("Boolean(globalThis.latentPlanes)"):
+                assert time.monotonic() < deadline, "the page's script does not start"
+                self.page.wait_for_timeout(20)
 
     def of(self, plane: str, selector: str) -> Any:
         return self.page.locator(f"#{plane} {selector}")

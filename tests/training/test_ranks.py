@@ -155,17 +155,7 @@ def test_ranks_listen_on_loopback_only(pool: tuple[Workers, Any]) -> None:
     assert found["a"] == {"127.0.0.1"}
 
 
-def test_a_scheduler_that_is_lost_is_a_sentence() -> None:
-    with Scheduler() as dask:
-        for _ in range(2):
-            dask.start_worker()
-        with config.set({"scheduler-address": dask.address}), workers(1) as here:
-            call = (AUTOENCODER, here.share(training_data()), None)
-            with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
-                here.run_spread("a", TWO, call, lambda name, event: dask.kill())
-
-
-def test_the_workers_of_two_hosts() -> None:
+def test_the_workers_of_two_hosts_and_a_scheduler_that_is_lost() -> None:
     spread = Spread("cpu", 1, 2, "ddp", "32-true")
     with Scheduler() as dask:
         for host in ("127.0.0.1", "127.0.0.2"):
@@ -174,7 +164,9 @@ def test_the_workers_of_two_hosts() -> None:
             call = (AUTOENCODER, here.share(training_data()), None)
             found = here.run_spread("ae", spread, call, ignore)
             expected = dict(here.run({"ae": call}, ignore))["ae"]
-    close(found.history, expected.history, 1e-5)
+            close(found.history, expected.history, 1e-5)
+            with pytest.raises(UserError, match=r"a (failed in Dask|was lost with Dask)"):
+                here.run_spread("a", spread, call, lambda name, event: dask.kill())
 
 
 def test_what_cannot_be_spread_is_a_sentence(

@@ -151,7 +151,7 @@ def notes(base: Revision, head: Revision, rows: list[MetricRow]) -> Iterator[str
     if head.replicas and head.replicas != base.replicas:
         yield (
             f"{plural(len(head.replicas.rows), 'seed')} of reports/replicas.json are this tree's "
-            "own; no digest covers that file."
+            "own; nothing else vouches for them."
         )
 
 

@@ -61,7 +61,8 @@ def test_no_file_of_a_model_is_a_pickle(registry: Registry) -> None:
     folder = registry.folder / "mlartifacts"
     files = [path for path in folder.rglob("*") if path.is_file()]
     suffixes = {path.suffix for path in files}
-    assert suffixes <= {".safetensors", ".py", ".j2", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
+    texts = {".py", ".j2", ".css", ".js", ".typ", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
+    assert suffixes <= {".safetensors", *texts}
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
 
 
