@@ -9,6 +9,8 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport VIRTUAL_ENV
+# Many containers set it; every process would compile the project's code anew, which takes a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help repro uncommitted verify test quick replicas compare gate summary base comment smoke ui sync
 .PHONY: ablation bench growth check format lock
