@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from latent_digits.catalogue import MODELS
+from latent_digits.data.storage import files_of
 from latent_digits.project.provenance import digest
 from registry import ABOUT, Registry
 from servers import model_server
@@ -59,7 +60,7 @@ def test_a_model_says_what_it_takes_and_answers_as_the_project_does(
 
 def test_no_file_of_a_model_is_a_pickle(registry: Registry) -> None:
     folder = registry.folder / "mlartifacts"
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = files_of(folder)  # without what Python compiles beside a model's code as it loads it
     suffixes = {path.suffix for path in files}
     texts = {".py", ".j2", ".css", ".js", ".typ", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
     assert suffixes <= {".safetensors", *texts}
