@@ -12,7 +12,7 @@ from latent_digits.catalogue import MODELS
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row, read_csv, read_json
 from latent_digits.report.claims import Judged, judged
-from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, PAPER, published_values
+from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, published_values
 from latent_digits.report.values import Seeds, Source, Value, over_seeds, values_of
 
 STAGE_OF = {
@@ -26,7 +26,6 @@ RESULTS = {
     **{"ablation": "ablation", "replicas": "replicas", "claims": "evidence"},
 }
 SHORT = 12  # epochs, beside all
-COLUMNS = ("Latents", "Optimizer", "Learning rate", "Batch", "Dropout")
 CONVENTIONS = Source("src/latent_digits/report/published.py", "set in the code")
 
 
@@ -101,9 +100,6 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
     )
     yield from claim_values(inputs)
     yield from published_values()
-    yield Value("paper.best.accuracy", 0.995, PAPER, "section 4.2", as_given="99.5 %")
-    for name, text in zip(COLUMNS, ("33", "adam", "5.4 × 10⁻³", "128", "0.012"), strict=True):
-        yield Value(f"paper.{name}", text, PAPER, "table 1", as_given=text)
 
 
 def claim_values(inputs: Inputs) -> Iterator[Value]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from latent_digits.catalogue import MODELS
-from latent_digits.report.inputs import ABLATED, COLUMNS, SHORT, Inputs, cells_of
-from latent_digits.report.published import COMPARED, standing
+from latent_digits.report.inputs import ABLATED, SHORT, Inputs, cells_of
+from latent_digits.report.published import COMPARED, HYPERPARAMETERS, standing
 from latent_digits.report.values import Source, Value, Values
 
 LEFT, RIGHT = "---", "---:"
@@ -72,7 +72,7 @@ def compared(values: Values) -> str:
 def hyperparameters(values: Values) -> str:
     v = values.show
     given = ("latent_dim", "optimizer", "lr", "batch_size", "dropout")
-    rows = [("original report, all", *(v(f"paper.{name}") for name in COLUMNS))]
+    rows = [("original report, all", *(v(f"paper.{name}") for name in HYPERPARAMETERS))]
     rows.append(("autoencoder, denoiser, end to end", *(v(f"hparams.{name}") for name in given)))
     for title, section, latents in (
         ("autoencoder, plane", "train_ae.ae_2d", True),
@@ -84,7 +84,7 @@ def hyperparameters(values: Values) -> str:
         dim = v(f"params.{section}.latent_dim") if latents else v("hparams.latent_dim")
         dropout = f"params.{section}.dropout"
         rows.append((title, dim, *own, v(dropout) if dropout in values else "–"))
-    return markdown_table(("Training", *COLUMNS), rows, (LEFT, RIGHT, LEFT, *[RIGHT] * 3))
+    return markdown_table(("Training", *HYPERPARAMETERS), rows, (LEFT, RIGHT, LEFT, *[RIGHT] * 3))
 
 
 def noise(inputs: Inputs, values: Values) -> str:
