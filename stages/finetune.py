@@ -1,4 +1,4 @@
-"""finetune: a small head on the frozen encoder, and two baselines for what pretraining gives."""
+"""finetune: a small head on the frozen encoder, two baselines, and all three on fewer labels."""
 
 from pathlib import Path
 

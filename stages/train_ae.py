@@ -1,4 +1,4 @@
-"""train_ae: fit the autoencoder at the tuned latent dimension and at Z = 2."""
+"""train_ae: fit the autoencoder at the tuned latent dimension, at Z = 2, and over further Z."""
 
 from pathlib import Path
 

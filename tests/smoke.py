@@ -30,10 +30,10 @@ BUDGETS: dict[str, Any] = {
         "epochs": 3,
         "report_hyperparameters": {"lr": 2.0e-3, "batch_size": 64},  # learns something in 3 epochs
     },
-    "train_ae": {"ae": {"epochs": 3}, "ae_2d": {"epochs": 3}},
+    "train_ae": {"ae": {"epochs": 3}, "ae_2d": {"epochs": 3}, "latent_dims": [4]},
     "train_denoise": {"epochs": 2},
     "train_vae": {"vae": {"epochs": 3}, "vae_2d": {"epochs": 3}},
-    "finetune": {"head": {"epochs": 3}, "end_to_end": {"epochs": 3}},
+    "finetune": {"head": {"epochs": 3}, "end_to_end": {"epochs": 3}, "labels": [100]},
     "evaluate": {
         "bootstrap_resamples": 100,
         "paths": 100,

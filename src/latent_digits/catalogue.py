@@ -1,4 +1,8 @@
-"""The study's models, by the names of their files of weights and histories, and its headlines."""
+"""The study's models, by the names of their files of weights and histories, and its headlines.
+
+A model of a series has its folder's name and its own, such as "latents/16", and no headline: what
+it is for is how its series goes.
+"""
 
 from typing import Literal, NamedTuple
 
@@ -11,6 +15,10 @@ MODELS = {  # by the name of its files, how a model is measured: see `evaluation
     "classifier": "classifier",
     "classifier_random_encoder": "classifier",
     "classifier_end_to_end": "classifier",
+}
+SERIES = {  # folders of further models, by what differs in them, and how these are measured
+    "latents": "autoencoder",
+    "labels": "classifier_of_few_labels",
 }
 
 

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 from sklearn.decomposition import PCA
 
-from latent_digits.catalogue import MODELS
 from latent_digits.evaluation.denoising import denoising, stacked
 from latent_digits.evaluation.filters import gradient, length
 from latent_digits.evaluation.measures import (
@@ -39,6 +38,11 @@ Evidence = dict[str, Metrics]
 COMPONENTS = (2, 4, 8, 16, 33, 50)  # of PCA: those of the search's range, and the report's 33
 SMALL = Noise(0.0, 0.01, 0.0, 0.0)  # what hardly changes an image: a tenth of its range
 COMPARED = ("ae", "vae")  # of one number of latents
+WAYS = {  # to a classifier, by the model that learns from all labels
+    "pretrained": "classifier",
+    "untrained": "classifier_random_encoder",
+    "end_to_end": "classifier_end_to_end",
+}
 
 
 def evidence(
@@ -55,6 +59,7 @@ def evidence(
         robustness(evaluation, models),
         smoothness(evaluation, models, most),
         from_zero_to_nine(evaluation, models, most),
+        labels(evaluation, found),
     )
     return {name: stated(evaluation, one) for part in parts for name, one in part.items()}
 
@@ -72,10 +77,10 @@ def dimensions(
     evaluation: Evaluation, models: Models, found: Mapping[str, Measured], pca: PCA
 ) -> Measured:
     """Test MSE by latents: of every autoencoder there is, and of as many principal components."""
+    names = [name for name in found if name.startswith("latents/")]
     trained = {
         models.about[name]["latent_dim"]: found[name]["test_mse"]
-        for name, kind in MODELS.items()
-        if kind == "autoencoder"
+        for name in (*names, "ae_2d", "ae")
     }
     linear = pca_errors(pca, flat(evaluation.test.images), sorted({*COMPONENTS, *trained}))
     return {
@@ -206,6 +211,28 @@ def from_zero_to_nine(evaluation: Evaluation, models: Models, most: int) -> Meas
             found[f"zero_to_nine/{name}/through/{digit}"] = through.astype(np.float64)
             found[f"zero_to_nine/{name}/middle/{digit}"] = (middle == digit).astype(np.float64)
     return found
+
+
+def labels(evaluation: Evaluation, found: Mapping[str, Measured]) -> Measured:
+    """For which test images a classifier is right, by how many labels it has learned from.
+
+    "gain" is what pretraining brings over training end to end, and "more" by how much that is above
+    the gain with all labels.
+    """
+    most = len(evaluation.train.labels)
+    right = {(way, most): found[name]["test_accuracy"] for way, name in WAYS.items()}
+    for name, measured in found.items():
+        series, _, member = name.partition("/")
+        if series == "labels":
+            way, _, count = member.rpartition("_")
+            right[way, int(count)] = measured["test_accuracy"]
+    counts = sorted({count for _, count in right})
+    gains = {n: right["pretrained", n] - right["end_to_end", n] for n in counts}
+    return {
+        **{f"labels/{n}/{way}": right[way, n] for n in counts for way in WAYS},
+        **{f"labels/{n}/gain": gains[n] for n in counts},
+        **{f"labels/{n}/more": gains[n] - gains[most] for n in counts if n < most},
+    }
 
 
 def of_both(what: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

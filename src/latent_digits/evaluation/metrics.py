@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from latent_digits.catalogue import METRICS, MODELS, Metric
+from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import ProgressDisplay, UserError, say
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.fingerprint import fingerprint
@@ -38,7 +38,7 @@ from latent_digits.study.noise import Noise
 
 
 class Models(NamedTuple):
-    """The trained models and their descriptions, by the names of their files."""
+    """The trained models and their descriptions, by the names of their files; see `catalogue`."""
 
     networks: Mapping[str, Any]
     about: Mapping[str, Row]
@@ -49,12 +49,15 @@ def load_models(folder: Path, dataset: Dataset) -> Models:
 
     Raises UserError where `folder` has another, which nobody would measure.
     """
-    if others := {path.stem for path in folder.glob("[!.]*.safetensors")} - set(MODELS):
+    kept = {path.stem for path in folder.glob("[!.]*") if path.is_dir() or path.suffix == SUFFIX}
+    if others := kept - {*MODELS, *SERIES}:
         raise UserError(
             f"{folder} has {listed(others)}, which catalogue.MODELS does not name, so that nobody "
             "measures it; name it there, or delete the file."
         )
-    loaded = {name: load_model(folder / f"{name}.safetensors", dataset) for name in MODELS}
+    members = [path for one in SERIES for path in sorted(folder.glob(f"{one}/[!.]*{SUFFIX}"))]
+    names = [*MODELS, *(f"{path.parent.name}/{path.stem}" for path in members)]
+    loaded = {name: load_model(folder / f"{name}{SUFFIX}", dataset) for name in names}
     networks: dict[str, nn.Module] = {name: model for name, (model, _) in loaded.items()}
     return Models(networks, {name: about for name, (_, about) in loaded.items()})
 
@@ -76,11 +79,19 @@ def classifier(evaluation: Evaluation, models: Models, params: Params, name: str
     return evaluation.classifier(models.networks[name], trainable_parameters)
 
 
+def classifier_of_few_labels(
+    evaluation: Evaluation, models: Models, params: Params, name: str
+) -> Measured:
+    return evaluation.classifier_of_few_labels(models.networks[name])
+
+
+SUFFIX = ".safetensors"
 MEASURED_BY: dict[str, Callable[[Evaluation, Models, Params, str], Measured]] = {
     "autoencoder": autoencoder,
     "denoiser": denoiser,
     "vae": vae,
     "classifier": classifier,
+    "classifier_of_few_labels": classifier_of_few_labels,
 }
 
 
@@ -91,7 +102,7 @@ def measured(
 
     Raises UserError where a model would be left out, of what is measured or of the headlines.
     """
-    if unknown := set(MODELS.values()) - set(MEASURED_BY):
+    if unknown := {*MODELS.values(), *SERIES.values()} - set(MEASURED_BY):
         raise UserError(
             f"catalogue.MODELS has models that are measured as {listed(unknown)}; MEASURED_BY of "
             f"evaluation/metrics.py knows {listed(MEASURED_BY)}."
@@ -101,7 +112,8 @@ def measured(
             f"catalogue.MODELS has {listed(missing)}, of which there is no headline, so that no "
             "comparison would see it; add one to catalogue.METRICS."
         )
-    for name, kind in MODELS.items():
+    for name in models.networks:
+        kind = MODELS.get(name) or SERIES[name.partition("/")[0]]
         yield name, MEASURED_BY[kind](evaluation, models, params, name)
     yield "pca", evaluation.pca(models.about["ae"]["latent_dim"])
 
@@ -110,10 +122,11 @@ def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict
     """All of `measured`, shown as it goes."""
     found: dict[str, Measured] = {}
     with ProgressDisplay("evaluate", unit="model") as progress:
-        progress.begin("metrics", len(MODELS) + 1)
+        count = len(models.networks) + 1
+        progress.begin("metrics", count)
         for name, values in measured(evaluation, models, params):
             found[name] = values
-            progress.advance("metrics", len(found), len(MODELS) + 1, name)
+            progress.advance("metrics", len(found), count, name)
     return found
 
 

@@ -22,6 +22,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Lost = Annotated[float, Field(ge=0, lt=1)]  # a share; without a rest nothing can be learned
 Variance = Annotated[float, Field(ge=0, le=100)]
 LatentDim = Annotated[int, Field(ge=2, le=784)]  # figures 9 and 10 need two, PCA has 784 pixels
+Labels = Annotated[int, Field(ge=10, le=60_000)]  # ten digits
 Plane = Annotated[int, Field(ge=2, le=2)]  # figures 11 and 12
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 Optimizer = Literal["adam", "sgd"]
@@ -149,6 +150,7 @@ class DropoutRecipe(PlaneRecipe):
 class TrainAeParams(Section):
     ae: Budget
     ae_2d: DropoutRecipe
+    latent_dims: Choices[LatentDim]
 
 
 class TrainVaeParams(Section):
@@ -160,6 +162,7 @@ class FinetuneParams(Section):
     hidden: Annotated[int, Field(ge=1, le=65_536)]
     head: FullRecipe
     end_to_end: FullRecipe
+    labels: Choices[Labels]
 
 
 class NoiseLevels(Section):
@@ -281,13 +284,14 @@ def conflicts(params: Params) -> Iterator[str]:
         if key.endswith("batch_size")
         for size in (found if isinstance(found, list) else [found])
     ]
+    labels = ("finetune.labels", max(params.finetune.labels))
     smallest, size = min(batches, key=lambda batch: batch[1])
     processes = params.fabric.devices * params.fabric.num_nodes
     perplexity = params.evaluate.tsne_perplexity
     strongest = max(params.evaluate.noise_strengths)
     share = strongest * params.noise.as_described.salt_pepper
     limits = [
-        *((key, value, train, "prepare.train") for key, value in (*latents, *batches)),
+        *((key, value, train, "prepare.train") for key, value in (*latents, *batches, labels)),
         ("tune.pruning_warmup", tune.pruning_warmup, tune.epochs, "tune.epochs"),
         ("fabric.devices × fabric.num_nodes", processes, size, smallest),
         ("evaluate.tsne_perplexity", perplexity, val - 1, "one less than prepare.val"),

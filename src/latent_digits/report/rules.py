@@ -50,6 +50,12 @@ def between_seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
     return around(fmean(one) - fmean(other), student(2 * len(one) - 2) * error)
 
 
+def with_seeds(images: Interval, seeds: Interval) -> Interval:
+    """The mean over seeds, unsure by both; by seeds alone where that over images is not known."""
+    both = math.hypot(reach(images), reach(seeds))
+    return around(seeds.value, both if math.isfinite(both) else reach(seeds))
+
+
 def student(freedom: int) -> float:
     """The reach of a 95 % interval in standard errors."""
     return T[min(freedom, len(T)) - 1]

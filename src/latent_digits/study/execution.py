@@ -46,7 +46,7 @@ def run_trainings(
     count = spread.processes if spread.processes > 1 else side_by_side(len(trainings))
     with cache, workers(count) as pool, ProgressDisplay(stage) as progress:
         saved = {
-            name: CheckpointFile(cache.slot(name, training, spread))
+            name: CheckpointFile(cache.slot(slot_name(name), training, spread))
             for name, training in trainings.items()
         }
         for name, training in trainings.items():
@@ -82,7 +82,7 @@ def run_trainings(
                 f"{stage} {failure.name}: {failure.__cause__}; {remedy} in params.yaml (under tune "
                 "where the hyperparameters come from the search)."
             ) from None
-        cache.keep_only(*trainings)
+        cache.keep_only(*map(slot_name, trainings))
     return results
 
 
@@ -130,21 +130,32 @@ def save_trained(
     dataset: Dataset,
     run: StageRun,
 ) -> None:
-    """Store each training's weights and history under its name, and log them."""
+    """Store each training's weights and history under its name, and log them.
+
+    A series is logged as its two folders, and its models are not registered.
+    """
+    series: set[Path] = set()
     for name, training in trainings.items():
         trained = results[name]
-        weights, history = (
-            Path(f"data/models/{name}.safetensors"),
-            Path(f"reports/histories/{name}.csv"),
-        )
+        weights = Path("data/models", f"{name}.safetensors")
+        history = Path("reports/histories", f"{name}.csv")
         about = training.about | {
             "trainable_parameters": trained.trainable_parameters,
             "attempt": trained.attempt,
         }
         save_model(weights, trained.weights, about, dataset)
         write_csv(history, list(trained.history[0]), trained.history)
-        run.model(weights)
-        run.files(history)
+        if "/" in name:
+            series |= {weights.parent, history.parent}
+        else:
+            run.model(weights)
+            run.files(history)
+    run.files(*sorted(series))
+
+
+def slot_name(name: str) -> str:
+    """A training's name as that of a file without a folder."""
+    return name.replace("/", ".")
 
 
 def without_epoch(row: Row) -> Row:

@@ -130,10 +130,14 @@ class VaeTraining(Training):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierTraining(Training):
-    """A classifier with nothing frozen, from random weights."""
+    """A classifier with nothing frozen, from random weights.
+
+    It learns from so many `labels`, see `of_few_labels`, or from all.
+    """
 
     hidden: int
     dropout: float
+    labels: int | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -143,6 +147,7 @@ class ClassifierTraining(Training):
         self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
     ) -> Trained:
         train, val = map(Pairs, images_of(data), labels_of(data))
+        train = of_few_labels(train, self.labels, self.seed)
         task = Task(classification, train, val, brightness(data))
         return trained(self.build, task, self.recipe, self.seed, checkpoint, report)
 
@@ -156,11 +161,13 @@ class HeadTraining(Training):
     """The same classifier on a frozen encoder: the one given, or without weights an untrained one.
 
     The encoder stays in eval mode, so what it says of an image never changes: computed once. The
-    head is trained on standardized latents, and returned for latents as they come.
+    head is trained on standardized latents, and returned for latents as they come. It learns from
+    so many `labels`, or from all; mean and deviation are of all images.
     """
 
     hidden: int
     encoder_weights: Arrays | None
+    labels: int | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -178,6 +185,7 @@ class HeadTraining(Training):
         # One that hardly changes: scaled up, and back down in the head, it would be all rounding.
         deviation[deviation < 1e-4 * (1 + mean.abs())] = 1.0
         train = Pairs((latents - mean) / deviation, train_labels)
+        train = of_few_labels(train, self.labels, self.seed)
         val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
         task = Task(classification, train, val, brightness(data))
         build = partial(Head, self.latent_dim, self.hidden)
@@ -195,6 +203,24 @@ class HeadTraining(Training):
                 {name: torch.from_numpy(value) for name, value in self.encoder_weights.items()}
             )
         return engine.accelerate(encoder).requires_grad_(False).eval()
+
+
+def of_few_labels(pairs: Pairs, count: int | None, seed: int) -> Pairs:
+    """As many pairs, of which only `count` differ: in equal shares of the labels 0 to 9, int64 [N].
+
+    An epoch has as many steps as with all labels, and each pair comes again and again: so warm-up,
+    averaging and patience mean the same whatever the count. Of more labels the fewer are a part.
+    """
+    if count is None:
+        return pairs
+    order = np.random.default_rng(seed_for(seed, "labels")).permutation(len(pairs.targets))
+    labels = pairs.targets.cpu().numpy()[order]
+    turn = np.empty(len(labels), int)  # each label's first, then each one's second, and so on
+    for label in range(10):
+        turn[labels == label] = np.arange((labels == label).sum())
+    chosen = torch.from_numpy(np.resize(order[turn.argsort(kind="stable")[:count]], len(labels)))
+    chosen = chosen.to(pairs.targets.device)
+    return Pairs(pairs.inputs[chosen], pairs.targets[chosen])
 
 
 def for_raw_latents(head: Arrays, mean: np.ndarray, deviation: np.ndarray) -> Arrays:

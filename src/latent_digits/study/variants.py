@@ -26,20 +26,25 @@ from latent_digits.training.loop import Recipe
 
 
 def autoencoders(hparams: Hyperparameters, params: TrainAeParams, seed: int) -> dict[str, Training]:
-    """The autoencoder at the tuned Z, and at Z = 2."""
+    """The autoencoder at the tuned Z, at Z = 2, and as a series over further Z."""
+    tuned = AutoencoderTraining(
+        latent_dim=hparams.latent_dim,
+        dropout=hparams.dropout,
+        recipe=tuned_recipe(hparams, params.ae),
+        seed=seed_for(seed, "train_ae", "ae"),
+    )
     return {
-        "ae": AutoencoderTraining(
-            latent_dim=hparams.latent_dim,
-            dropout=hparams.dropout,
-            recipe=tuned_recipe(hparams, params.ae),
-            seed=seed_for(seed, "train_ae", "ae"),
-        ),
+        "ae": tuned,
         "ae_2d": AutoencoderTraining(
             latent_dim=params.ae_2d.latent_dim,
             dropout=params.ae_2d.dropout,
             recipe=own_recipe(params.ae_2d),
             seed=seed_for(seed, "train_ae", "ae_2d"),
         ),
+        **{
+            f"latents/{z}": replace(tuned, latent_dim=z, seed=seed_for(seed, "train_ae", z))
+            for z in params.latent_dims
+        },
     }
 
 
@@ -79,7 +84,8 @@ def classifiers(
 ) -> dict[str, Training]:
     """A head on the trained encoder; the same on an untrained one; and all of it from scratch.
 
-    The two heads start from the same weights, so that what differs is the encoder under them.
+    The heads start from the same weights, so that what differs is the encoder under them, and in
+    the series over fewer labels all three learn from the same images.
     """
     head = HeadTraining(
         latent_dim=hparams.latent_dim,
@@ -88,16 +94,24 @@ def classifiers(
         recipe=own_recipe(params.head),
         seed=seed_for(seed, "finetune"),
     )
+    untrained = replace(head, encoder_weights=None)
+    end_to_end = ClassifierTraining(
+        latent_dim=hparams.latent_dim,
+        hidden=params.hidden,
+        dropout=hparams.dropout,
+        recipe=own_recipe(params.end_to_end),
+        seed=seed_for(seed, "finetune"),
+    )
+    ways = {"pretrained": head, "untrained": untrained, "end_to_end": end_to_end}
     return {
         "classifier": head,
-        "classifier_random_encoder": replace(head, encoder_weights=None),
-        "classifier_end_to_end": ClassifierTraining(
-            latent_dim=hparams.latent_dim,
-            hidden=params.hidden,
-            dropout=hparams.dropout,
-            recipe=own_recipe(params.end_to_end),
-            seed=seed_for(seed, "finetune"),
-        ),
+        "classifier_random_encoder": untrained,
+        "classifier_end_to_end": end_to_end,
+        **{
+            f"labels/{way}_{count}": replace(training, labels=count)
+            for count in params.labels
+            for way, training in ways.items()
+        },
     }
 
 

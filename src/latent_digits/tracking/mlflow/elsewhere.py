@@ -14,7 +14,7 @@ from typing import Any
 from mlflow.entities import Run
 
 from latent_digits.console import UserError
-from latent_digits.data.storage import read_csv, read_json
+from latent_digits.data.storage import files_of, read_csv, read_json
 from latent_digits.project.provenance import Digests, Study, digest, digest_of, flatten, git, locked
 from latent_digits.tracking.addresses import queue_folder
 from latent_digits.tracking.mlflow.note import ELSEWHERE
@@ -105,16 +105,16 @@ def commit_of(study: Study, stage: str) -> tuple[str, int]:
 def add_file(queue: RunQueue, path: Path, dependencies: Digests, here: set[str], when: int) -> None:
     """The entries about one output; what it is, its path alone can say here.
 
-    A model needs its history, and images to be tried on.
+    A model needs its history, and images to be tried on; those of a series, a folder, are files.
     """
     if rows := list(history_of(path)):
         queue.add("history", time=when, rows=rows)
-    if path.parent == MODELS:
+    if path.suffix and path.parent == MODELS:
         if {VALIDATION, f"{HISTORIES / path.stem}.csv"} <= here:
             code = queue.attach(PACKAGE)
             entry = model_entry(path, dependencies)
             queue.add("model", time=when, file=queue.attach(path), code=code, **entry)
-    elif path.parts[0] == "reports":
+    elif path.parts[0] == "reports" or path.parent == MODELS:
         name = queue.attach(path)
         queue.add("files", time=when, names=[name])
         if path == TRIALS:
@@ -124,9 +124,11 @@ def add_file(queue: RunQueue, path: Path, dependencies: Digests, here: set[str],
 def history_of(path: Path) -> Iterator[tuple[int, Values]]:
     """(step, metrics) under the names that the stage's own run gives them."""
     if path.parent == HISTORIES:
-        for row in read_csv(path):
-            values = {f"{path.stem}.{name}": value for name, value in row.items()}
-            yield int(values.pop(f"{path.stem}.epoch")), known(values)
+        for file in files_of(path):
+            model = file.relative_to(HISTORIES).with_suffix("").as_posix()
+            for row in read_csv(file):
+                values = {f"{model}.{name}": value for name, value in row.items()}
+                yield int(values.pop(f"{model}.epoch")), known(values)
     elif path == TRIALS:
         for row in read_csv(path):
             if values := known({"trial.val_mse": row["val_mse"]}):

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.utils import mlflow_tags
 
 from latent_digits.console import UserError
-from latent_digits.project.provenance import digest
+from latent_digits.project.provenance import digest, read_study
 from latent_digits.tracking.addresses import place, workspace
 from latent_digits.tracking.mlflow.digests import digests_of
 from latent_digits.tracking.mlflow.note import ELSEWHERE
@@ -63,8 +63,10 @@ class Lineage:
         return sorted(runs, key=lambda one: one.info.start_time)
 
     def maker_of(self, path: str) -> Run:
-        """The latest run that wrote a file as it is now."""
+        """The latest run that wrote a file as it is now, by itself or in a folder."""
         name = (self.folder / path).resolve().relative_to(self.folder).as_posix()
+        outputs = read_study(self.folder).makers
+        name = next((one for one in outputs if name.startswith(f"{one}/")), name)
         md5 = digest(self.folder / name)
         experiments = [one.experiment_id for one in self.client.search_experiments()]
         query = f"tags.`out.{name}` = '{md5}'"
