@@ -28,7 +28,7 @@ def main() -> None:
     val, _ = read_tensors(Path("data/split/val.safetensors"))
 
     with stage_run("plot", {"plot": params.plot.model_dump()}) as run:
-        tables = results.hparams, results.trials, results.histories
+        tables = results.hparams, results.trials, results.histories, results.evidence
         drawn = drawings(Study(arrays, facts, *tables, params.plot.max_points))
         draw_figures(REPORTS / "figures", drawn, params.plot.dpi)
         text, values = text_of_report(results, drawn)

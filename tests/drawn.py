@@ -23,6 +23,22 @@ LAYERS = [
 ]
 
 
+def about(value: float) -> dict[str, float]:
+    return {"value": value, "low": 0.98 * value, "high": 1.01 * value, "count": 40}
+
+
+EVIDENCE = {
+    "latent_dim/tuned": {"value": 5},
+    **{f"mse/ae/{z}": about(0.08 / z) for z in (2, 4, 5)},
+    **{f"mse/pca/{z}": about(0.1 / z) for z in (2, 4)},
+    **{
+        f"labels/{count}/{way}": about(share)
+        for count, shares in {10: (0.5, 0.6, 0.7), 1000: (0.8, 0.9, 0.95)}.items()
+        for way, share in zip(("untrained", "end_to_end", "pretrained"), shares, strict=True)
+    },
+}
+
+
 def study(**changes: Any) -> Study:
     arrays = images() | numbers()
     facts = {
@@ -35,7 +51,7 @@ def study(**changes: Any) -> Study:
     trials += [trial(3, "degenerate", 0.09), trial(4, "failed", None)]
     histories = {name: history() for name in MODELS}
     hparams = {"latent_dim": 5, "dropout": 0.01}
-    return replace(Study(arrays, facts, hparams, trials, histories, 50), **changes)
+    return replace(Study(arrays, facts, hparams, trials, histories, EVIDENCE, 50), **changes)
 
 
 def images() -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from latent_digits.catalogue import METRICS, MODELS
+from latent_digits.catalogue import METRICS, MODELS, SERIES
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import write_csv, write_json, write_tensors
 from latent_digits.project.provenance import digest_of, read_study
@@ -81,7 +81,7 @@ def results(folder: Path, changes: Changes | None = None, draw: int = 0, **facts
     write_json(reports / "hyperparameters.json", {"latent_dim": 33})
     write_tensors(reports / "per_image.safetensors", arrays, {"ways": ways})
     write_csv(reports / "trials.csv", ["trial"], [{"trial": 0}])
-    for model in MODELS:
+    for model in (*MODELS, *(f"{series}/10" for series in SERIES)):
         rows = [{"epoch": n, "val_loss": 1.0 / n + 0.01 * draw} for n in range(1, 6)]
         write_csv(reports / f"histories/{model}.csv", ["epoch", "val_loss"], rows)
     write_json(reports / "claims.json", {})

@@ -267,7 +267,7 @@ def test_the_report_shows_every_figure_and_number(smoke: Smoke) -> None:
     shown = set(re.findall(r"\(figures/(\w+\.png)\)", report))
     drawn = {path.name for path in (folder / "reports/figures").iterdir()}
     assert shown | {name.replace(".png", ".svg") for name in shown} == drawn
-    assert len([name for name in shown if name.startswith("fig")]) == 14
+    assert len([name for name in shown if name.startswith("fig")]) == 16
 
 
 def test_progress_is_plain_lines_without_a_terminal(smoke: Smoke) -> None:

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and
 def project(tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path], str]) -> Any:
     """A toy study of two stages that ran."""
     folder = toy_project(tmp_path_factory.mktemp("lineage"))
+    pipeline = (folder / "dvc.yaml").read_text()
+    outs = "outs: [data/model.txt, data/series]"
+    (folder / "dvc.yaml").write_text(pipeline.replace("outs: [data/model.txt]", outs))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DVC_ROOT", raising=False)
         patch.chdir(folder)
@@ -28,6 +31,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, data_base: Callable[[Path]
         with stage_run("prepare", {"seed": 1}):
             pass
         (folder / "data/model.txt").write_text("model")
+        (folder / "data/series").mkdir()
+        (folder / "data/series/1.txt").write_text("member")
         with stage_run("finetune", {"lr": 0.1}):
             pass
         yield folder
@@ -52,7 +57,8 @@ def test_a_file_leads_to_its_run_and_back(
     assert facts["study"][1:] == ["no", "commit"]
     assert facts["commit"] == ["none"]
     assert facts["params"] == ["lr", "=", "0.1"]
-    assert facts["files"] == ["1", "read,", "1", "written;", "--files", "lists", "them"]
+    assert facts["files"] == ["1", "read,", "2", "written;", "--files", "lists", "them"]
+    assert lineage(monkeypatch, capsys, "data/series/1.txt") == text  # in a folder that it wrote
     assert lineage(monkeypatch, capsys, facts["run"][0]) == text
     whole = lineage(monkeypatch, capsys, facts["study"][0])
     assert [line for line in whole.splitlines() if line[0] != " "] == ["prepare", "finetune"]
@@ -66,11 +72,12 @@ def test_digests_are_listed_only_when_asked_for(
     assert len(short.splitlines()) <= 8
     assert md5(b"split") not in short
     lines = lineage(monkeypatch, capsys, "data/model.txt", "--files").splitlines()
-    assert [line.split() for line in lines[-3:]] == [
+    assert [line.split() for line in lines[-4:-1]] == [
         ["param", "lr", "=", "0.1"],
         ["read", md5(b"split"), "data/split.txt"],
         ["wrote", md5(b"model"), "data/model.txt"],
     ]
+    assert lines[-1].split()[2] == "data/series"
 
 
 def test_help_explains_every_line(

@@ -11,7 +11,9 @@ from sklearn.decomposition import PCA
 from latent_digits.arithmetic import one_thread
 from latent_digits.catalogue import MODELS
 from latent_digits.evaluation.evidence import (
+    WAYS,
     evidence,
+    labels,
     of_both,
     pca_errors,
     stated,
@@ -77,7 +79,13 @@ def test_all_of_it_on_made_up_images_repeats_and_is_enough_for_the_claims(
     assert found["zero_to_nine/vae/middle/8"]["count"] == 5  # zeros and nines of 50 images
     assert found["latent_dim/tuned"] == {"value": 4}
     names = {name for name in found if name.startswith("mse/ae/")}
-    assert names == {"mse/ae/2", "mse/ae/4"}
+    assert names == {"mse/ae/2", "mse/ae/3", "mse/ae/4"}
+    assert {name for name in found if name.startswith("labels/10/")} == {
+        *("labels/10/pretrained", "labels/10/untrained", "labels/10/end_to_end"),
+        *("labels/10/gain", "labels/10/more"),
+    }
+    assert "labels/60/gain" in found  # 60 training images
+    assert "labels/60/more" not in found
     missing = [one.because for one in judged(found, {}, {}, {}) if "claims.json" in one.because]
     assert missing == []
 
@@ -93,10 +101,25 @@ def measured(evaluation: Evaluation, params: Any) -> dict[str, Any]:
         "classifier": Classifier(Encoder(4, 0.0), Head(4, 8)),
     }
     about = {name: {"latent_dim": 2 if name.endswith("2d") else 4} for name in MODELS}
-    models = Models(networks, about)
+    about["latents/3"] = {"latent_dim": 3}
+    models = Models(networks | {"latents/3": Autoencoder(3, 0.0)}, about)
     found = {
-        name: evaluation.autoencoder(networks[name])
-        for name, kind in MODELS.items()
-        if kind == "autoencoder"
+        name: evaluation.autoencoder(models.networks[name]) for name in ("ae", "ae_2d", "latents/3")
     }
+    few = [f"labels/{way}_10" for way in WAYS]
+    for name in (*WAYS.values(), *few):
+        found[name] = evaluation.classifier_of_few_labels(networks["classifier"])
     return evidence(evaluation, models, params, found)
+
+
+def test_the_gain_of_pretraining_is_taken_in_pairs_at_every_number_of_labels(
+    evaluation: Evaluation,
+) -> None:
+    right = {"classifier": [1, 1], "classifier_random_encoder": [0, 0]}
+    right |= {"classifier_end_to_end": [1, 1], "labels/pretrained_10": [1, 1]}
+    right |= {"labels/untrained_10": [0, 1], "labels/end_to_end_10": [0, 1]}
+    measured = {name: {"test_accuracy": np.array(values)} for name, values in right.items()}
+    found = {key: np.asarray(value).tolist() for key, value in labels(evaluation, measured).items()}
+    assert found["labels/10/gain"] == found["labels/10/more"] == [1, 0]
+    assert found["labels/60/gain"] == [0, 0]
+    assert found["labels/10/untrained"] == [0, 1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latent_digits.catalogue import METRICS, MODELS, Metric
+from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import UserError
 from latent_digits.evaluation import metrics
 from latent_digits.evaluation.metrics import MEASURED_BY, headlines, load_models, measured
@@ -23,17 +23,22 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names() -> list[str]:
     evaluation = SimpleNamespace(pca=lambda components: {"pca": components})
-    models = SimpleNamespace(about={"ae": {"latent_dim": 2}})
+    networks = dict.fromkeys((*MODELS, "latents/4", "labels/pretrained_10"))
+    models = SimpleNamespace(about={"ae": {"latent_dim": 2}}, networks=networks)
     return [name for name, _ in measured(evaluation, models, ANYTHING)]  # type: ignore[arg-type]
 
 
 def test_every_model_is_measured_and_pca_beside_them() -> None:
-    assert names() == [*MODELS, "pca"]
+    assert names() == [*MODELS, "latents/4", "labels/pretrained_10", "pca"]
 
 
 def test_a_model_that_nobody_measures_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "gan", "gan")
     with pytest.raises(UserError, match=r"measured as gan; MEASURED_BY of .* knows autoencoder, "):
+        names()
+    monkeypatch.delitem(MODELS, "gan")
+    monkeypatch.setitem(SERIES, "gans", "gan")
+    with pytest.raises(UserError, match=r"measured as gan; "):
         names()
 
 
@@ -57,5 +62,27 @@ def test_a_headline_that_is_not_measured_is_a_sentence(monkeypatch: pytest.Monke
 
 def test_a_trained_model_that_the_catalogue_lacks_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ae_8d.safetensors").touch()
-    with pytest.raises(UserError, match=r"has ae_8d, which catalogue\.MODELS does not name"):
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "latents").mkdir()
+    with pytest.raises(
+        UserError, match=r"has ae_8d, layers, which catalogue\.MODELS does not name"
+    ):
         load_models(tmp_path, ANYTHING)
+
+
+def test_the_members_of_a_series_are_found_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+
+    def load(path: Path, dataset: Any) -> tuple[Path, dict[str, str]]:
+        loaded.append(path)
+        return path, {"name": path.name}
+
+    monkeypatch.setattr(metrics, "load_model", load)
+    (tmp_path / "latents").mkdir()
+    for name in ("8.safetensors", "16.safetensors", ".8.safetensors.draft"):
+        (tmp_path / "latents" / name).touch()
+    models = load_models(tmp_path, ANYTHING)
+    assert list(models.networks) == [*MODELS, "latents/16", "latents/8"]
+    assert loaded == [tmp_path / f"{name}.safetensors" for name in models.networks]

@@ -105,6 +105,7 @@ SMALL = {
     "prepare": {"train": 100, "val": 100},
     "tune": {"space": {"batch_size": [64]}, "report_hyperparameters": {"batch_size": 64}},
     "train_vae": {"vae_2d": {"batch_size": 64}},
+    "finetune": {"labels": [10, 100]},
 }
 
 
@@ -172,6 +173,12 @@ SMALL = {
             "tune.space.latent_dim.high is 101; it should be at most 100 (prepare.train).",
         ),
         (
+            merged(SMALL, {"finetune": {"labels": [10, 101]}}),
+            "finetune.labels is 101; it should be at most 100 (prepare.train).",
+        ),
+        ({"finetune": {"labels": [9]}}, "finetune.labels.0 is 9; it should be greater than or eq"),
+        ({"train_ae": {"latent_dims": [4, 8, 4]}}, "train_ae.latent_dims: 4 stands there twice; n"),
+        (
             merged(SMALL, {"finetune": {"head": {"batch_size": 101}}}),
             "finetune.head.batch_size is 101; it should be at most 100 (prepare.train).",
         ),
@@ -216,6 +223,7 @@ def test_each_fault_has_a_line(tmp_path: Path) -> None:
     lines = faults(tmp_path, changed({"seed": -1, "plot": {"dpi": 1}}))
     assert [line.split()[1] for line in lines] == ["seed", "plot.dpi"]
     smaller = {"prepare": {"train": 200}, "evaluate": {"tsne_perplexity": 20}}
+    smaller["finetune"] = {"labels": [10]}
     lines = faults(tmp_path, changed(merged(smaller, {"prepare": {"val": 20}})))
     assert [line.split()[1] for line in lines] == [
         "tune.space.batch_size",

@@ -41,6 +41,12 @@ def through(eight: float, seven: float = 0.02) -> dict[str, Any]:
     return found | {"zero_to_nine/ae/through/8": of(0.05)}
 
 
+def labels(count: int, pretrained: float, untrained: float, end_to_end: float) -> dict[str, Any]:
+    found = {"pretrained": pretrained, "untrained": untrained, "end_to_end": end_to_end}
+    found["gain"] = pretrained - end_to_end
+    return {f"labels/{count}/{name}": of(value) for name, value in found.items()}
+
+
 EVIDENCE: dict[str, Any] = {
     "latent_dim/tuned": {"value": 33},
     "mse/ae/2": of(0.037),
@@ -60,6 +66,9 @@ EVIDENCE: dict[str, Any] = {
     **through(0.3),
     "zero_to_nine/vae/middle/8": of(0.7),
     "zero_to_nine/ae/middle/8": of(0.1),
+    **labels(100, 0.8, 0.6, 0.7),
+    **labels(48000, 0.983, 0.85, 0.987),
+    "labels/100/more": of(0.104),
     "knn/vae_2d": of(0.82),
     "knn/ae_2d": of(0.80),
     "knn/vae_2d - ae_2d": of(0.02),
@@ -122,7 +131,7 @@ def verdict(
     return {one.id: one for one in found}[name]
 
 
-@pytest.mark.parametrize("name", [one.id for one in CLAIMS if one.id != "fewer_labels"])
+@pytest.mark.parametrize("name", [one.id for one in CLAIMS])
 def test_a_claim_is_supported_where_all_speaks_for_it(name: str) -> None:
     found = verdict(name)
     assert (found.verdict, bool(found.evidence)) == ("supported", True), found.because
@@ -167,6 +176,10 @@ def test_a_claim_is_supported_where_all_speaks_for_it(name: str) -> None:
         ("eight_between", through(0.1, seven=0.3), "contradicted"),
         ("eight_between", through(0.3, seven=0.299), "undecided"),
         ("clusters_2d", {"knn/vae_2d - ae_2d": of(-0.02)}, "undecided"),
+        ("fewer_labels", {"labels/100/more": of(0.005)}, "contradicted"),  # less than matters
+        ("fewer_labels", {"labels/100/more": of(0.011)}, "undecided"),
+        ("fewer_labels", {"labels/100/gain": of(-0.02)}, "contradicted"),
+        ("fewer_labels", {"labels/100/gain": of(0.001)}, "undecided"),
     ],
 )
 def test_other_evidence_is_another_verdict(name: str, evidence: Any, expected: str) -> None:
@@ -201,6 +214,18 @@ def test_an_index_whose_noise_nobody_knows_decides_nothing() -> None:
     nearer = replicas(vae_2d__davies_bouldin=[4.4, 4.5, 4.3])
     worse = {"knn/vae_2d - ae_2d": of(-0.02)}
     assert verdict("clusters_2d", worse, seeds=nearer).verdict == "contradicted"
+
+
+def test_few_labels_are_drawn_anew_with_each_seed() -> None:
+    assert verdict("fewer_labels").scope == "for the networks at hand"
+    few = {
+        "labels/pretrained_100__test_accuracy": [0.80, 0.82, 0.81],
+        "labels/end_to_end_100__test_accuracy": [0.70, 0.71, 0.72],
+    }
+    found = verdict("fewer_labels", seeds=replicas(**few))
+    assert (found.verdict, found.scope) == ("supported", "over 3 seeds")
+    few["labels/pretrained_100__test_accuracy"] = [0.75, 0.60, 0.95]
+    assert verdict("fewer_labels", seeds=replicas(**few)).verdict == "undecided"
 
 
 def test_few_dimensions_without_seeds_has_the_noise_of_images() -> None:
@@ -240,7 +265,7 @@ def test_missing_files_leave_every_claim_untested() -> None:
     because = {one.id: one.because for one in found}
     assert "which `finetune` writes" in because["pretraining_is_quicker"]
     assert "reports/evaluation.json, which `evaluate` writes" in because["comparable"]
-    assert because["fewer_labels"].startswith("No stage trains")
+    assert because["fewer_labels"].startswith("No stage has trained")
 
 
 def test_claims_have_ids_of_their_own_and_say_where_and_how() -> None:

@@ -25,6 +25,7 @@ from latent_digits.study.trainings import (
     dead_unit_warnings,
     for_raw_latents,
     is_degenerate,
+    of_few_labels,
     trained,
 )
 from latent_digits.training.loop import Pairs, Recipe
@@ -84,6 +85,36 @@ def test_a_head_for_standardized_latents_gives_the_same_for_raw_ones() -> None:
     z = torch.randn(16, 3)
     standardized = (z - torch.from_numpy(mean)) / torch.from_numpy(deviation)
     torch.testing.assert_close(raw(z), head(standardized), rtol=1e-4, atol=1e-4)
+
+
+def test_few_labels_are_equal_shares_that_fill_an_epoch() -> None:
+    labels = torch.arange(1000) ** 2 % 10  # 0, 1, 4, 5, 6 and 9: 2, 3, 7 and 8 are missing
+    pairs = Pairs(torch.arange(1000), labels)
+    seen = {}
+    for count in (12, 60, 1000):
+        found = of_few_labels(pairs, count, seed=1)
+        assert len(found.inputs) == len(found.targets) == 1000
+        assert torch.equal(found.targets, labels[found.inputs])
+        seen[count], times = np.unique(found.inputs, return_counts=True)
+        assert len(seen[count]) == count
+        assert times.max() - times.min() <= 1
+    assert np.bincount(labels[seen[12]]).tolist() == [2, 2, 0, 0, 2, 2, 2, 0, 0, 2]
+    assert {*seen[12]} < {*seen[60]} < {*seen[1000]}
+    assert {*seen[12]} != {*of_few_labels(pairs, 12, seed=2).inputs.tolist()}
+    assert of_few_labels(pairs, None, seed=1) is pairs
+
+
+def test_a_classifier_of_few_labels_learns_from_no_other_image(training_data: TrainingData) -> None:
+    labels = torch.from_numpy(training_data.train_labels)
+    used = of_few_labels(Pairs(torch.arange(48), labels), 20, COMMON["seed"]).inputs
+    others = np.setdiff1d(np.arange(48), used)
+    images = training_data.train_images.copy()
+    images[others] = images[others[::-1]]  # of the same mean brightness
+    mixed_up = replace(training_data, train_images=images)
+    few = ClassifierTraining(**COMMON, hidden=8, dropout=0.1, labels=20)
+    assert few(mixed_up, None, ignore).history == few(training_data, None, ignore).history
+    whole = replace(few, labels=None)
+    assert whole(mixed_up, None, ignore).history != whole(training_data, None, ignore).history
 
 
 class Constant(nn.Module):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from latent_digits.catalogue import MODELS
+from latent_digits.catalogue import MODELS, SERIES
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.models.weights import build
 from latent_digits.project.params import load_params
@@ -28,7 +28,26 @@ def variants() -> dict[str, Training]:
 
 
 def test_what_is_trained_is_what_the_catalogue_names() -> None:
-    assert sorted(variants()) == sorted(MODELS)
+    alone = [name for name in variants() if "/" not in name]
+    assert sorted(alone) == sorted(MODELS)
+    assert {name.partition("/")[0] for name in variants() if "/" in name} == set(SERIES)
+
+
+def test_a_series_is_its_model_but_for_one_thing() -> None:
+    found = variants()
+    for z in load_params(PROJECT / "params.yaml").train_ae.latent_dims:
+        one, tuned = found[f"latents/{z}"], found["ae"]
+        assert one.latent_dim == z
+        assert replace(one, latent_dim=tuned.latent_dim, seed=tuned.seed) == tuned
+    ways = {
+        "pretrained": "classifier",
+        "untrained": "classifier_random_encoder",
+        "end_to_end": "classifier_end_to_end",
+    }
+    for count in load_params(PROJECT / "params.yaml").finetune.labels:
+        for way, name in ways.items():
+            one = vars(found[f"labels/{way}_{count}"])
+            assert one == vars(found[name]) | {"labels": count}
 
 
 def test_what_a_training_says_of_its_model_builds_one() -> None:
@@ -39,7 +58,7 @@ def test_what_a_training_says_of_its_model_builds_one() -> None:
 def test_the_seeds_are_those_of_stage_and_variant_and_the_heads_share_one() -> None:
     found = variants()
     seeds = {name: training.seed for name, training in found.items()}
-    heads = [name for name in seeds if name.startswith("classifier")]
+    heads = [name for name in seeds if name.startswith(("classifier", "labels/"))]
     assert len({seeds[name] for name in heads}) == 1
     assert len(set(seeds.values())) == len(seeds) - len(heads) + 1
 

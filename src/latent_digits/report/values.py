@@ -118,6 +118,8 @@ def text_of(name: str, raw: Any) -> str:
     quantity = name.rpartition(".")[2]
     if isinstance(raw, str) or raw is None:
         return raw or "–"
+    if isinstance(raw, list):
+        return ", ".join(text_of(name, one) for one in raw)
     if "accuracy" in quantity or quantity.startswith("share"):
         return f"{100 * raw:.2f}{PERCENT}"
     if isinstance(raw, int):

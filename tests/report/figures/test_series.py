@@ -27,7 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_every_figure_is_a_png_and_an_svg(files: dict[str, bytes]) -> None:
     names = [one.name for one in drawings(study())]
     assert list(files) == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
-    assert [name[:6] for name in names] == [*(f"fig{n:02}_" for n in range(1, 15)), "confus"]
+    assert [name[:6] for name in names] == [*(f"fig{n:02}_" for n in range(1, 17)), "confus"]
 
 
 def test_equal_arrays_give_equal_bytes(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -80,6 +80,14 @@ def test_a_missing_array_is_a_sentence_that_names_the_stage(name: str) -> None:
     arrays = study().arrays
     with pytest.raises(UserError, match=rf"has no '{name}', .* `dvc repro evaluate` makes it"):
         drawings(study(arrays={key: arrays[key] for key in arrays if key != name}))
+
+
+@pytest.mark.parametrize("name", ["mse/pca/", "labels/10"])
+def test_missing_evidence_is_such_a_sentence(name: str) -> None:
+    evidence = study().evidence
+    without = {key: evidence[key] for key in evidence if not key.startswith(name[:7])}
+    with pytest.raises(UserError, match=r"claims\.json has no '.*', .* `dvc repro evaluate`"):
+        drawings(study(evidence=without))
 
 
 def test_missing_facts_are_such_a_sentence() -> None:

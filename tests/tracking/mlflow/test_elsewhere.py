@@ -31,8 +31,8 @@ stages:
     cmd: python stages/train_ae.py
     deps: [data/split/val.safetensors, reports/hyperparameters.json]
     params: [train_ae]
-    outs: [data/models/ae.safetensors]
-    plots: [reports/histories/ae.csv]
+    outs: [data/models/ae.safetensors, data/models/latents]
+    plots: [reports/histories/ae.csv, reports/histories/latents]
   evaluate:
     cmd: python stages/evaluate.py
     deps: [data/models/ae.safetensors]
@@ -89,6 +89,8 @@ def clone(
     torch.manual_seed(0)
     save_model(MODEL, arrays_of(build(ABOUT)), ABOUT, val)
     write_csv(Path("reports/histories/ae.csv"), list(HISTORY[0]), HISTORY)
+    save_model(Path("data/models/latents/4.safetensors"), {}, ABOUT, val)
+    write_csv(Path("reports/histories/latents/4.csv"), list(HISTORY[0]), HISTORY)
     write_json(Path("reports/metrics.json"), {"ae_mse_x1000": 4.29})
     write_json(
         Path("reports/evaluation.json"), {"ae": {"test_mse": 0.00429, "test_mse_low": 0.0042}}
@@ -167,7 +169,11 @@ def test_every_stage_has_a_run_with_all_that_its_files_say(clone: Path) -> None:
     assert train_ae.data.params["hyperparameters.lr"] == "0.01"
     assert train_ae.inputs.dataset_inputs[0].dataset.name == "mnist-val"
     artifacts = logged.client.list_artifacts(train_ae.info.run_id)
-    assert {one.path for one in artifacts} == {"ae.csv", "digests.json"}
+    assert {one.path for one in artifacts} == {"ae.csv", "digests.json", "latents"}
+    artifacts = logged.client.list_artifacts(train_ae.info.run_id, "latents")
+    assert {one.path for one in artifacts} == {"latents/4.csv", "latents/4.safetensors"}
+    curve = logged.client.get_metric_history(train_ae.info.run_id, "latents/4.val_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.2), (2, 0.1)]
 
 
 def test_a_state_begins_with_its_numbers_and_has_the_models_of_its_stages(clone: Path) -> None:
@@ -216,7 +222,7 @@ def test_what_was_cut_off_is_completed_once(clone: Path, monkeypatch: pytest.Mon
     logged = sync()
     assert set(logged.runs) == {"study", "tune", "train_ae", "evaluate"}
     assert len(logged.trials) == 2
-    points = {"trials": 1, "tune": 1, "train_ae": 3, "evaluate": 3, "study": 3}
+    points = {"trials": 1, "tune": 1, "train_ae": 6, "evaluate": 3, "study": 3}
     assert logged.points() == sync().points() == sum(points.values())
     assert not list(Path("mlflow-unsent").glob("[!.]*"))
 

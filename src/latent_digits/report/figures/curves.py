@@ -15,11 +15,11 @@ from latent_digits.report.figures.style import (
     MUTED,
     ORANGE,
     PURPLE,
-    SMALL,
     WIDTH,
+    End,
     listed,
     log_scale,
-    spread,
+    name_ends,
 )
 
 MEANING = (
@@ -57,6 +57,10 @@ class Curve(NamedTuple):
     def best(self) -> float:
         return self.values("val")[self.kept]
 
+    @property
+    def end(self) -> End:
+        return End(self.name, self.colour, self.history[-1]["epoch"], self.values("val")[-1])
+
 
 class Panel(NamedTuple):
     title: str
@@ -72,7 +76,7 @@ def learning_curves(panels: Sequence[Panel]) -> Figure:
             draw_curve(ax, curve)
         ax.set(title=panel.title, xlabel="epoch", ylabel=panel.unit)
         log_scale(ax)
-        name_ends(ax, panel.curves)
+        name_ends(ax, [curve.end for curve in panel.curves])
     key = [
         Line2D([], [], color=MUTED, label="validation"),
         Line2D([], [], color=MUTED, lw=1, ls=DASHED, label="training"),
@@ -87,25 +91,6 @@ def draw_curve(ax: Axes, curve: Curve) -> None:
     if curve.trained:
         ax.plot(epochs, curve.values("train"), color=curve.colour, lw=1, ls=DASHED, alpha=0.8)
     ax.plot(epochs[curve.kept], curve.best, "o", ms=6, mfc="white", mec=curve.colour, mew=1.5)
-
-
-def name_ends(ax: Axes, curves: Sequence[Curve]) -> None:
-    """Each curve's name right of its end, none over another."""
-    ax.set_ylim(ax.get_ylim())
-    to_axes = ax.transData + ax.transAxes.inverted()
-    ends = [(curve.history[-1]["epoch"], curve.values("val")[-1]) for curve in curves]
-    heights = [to_axes.transform(end)[1] for end in ends]
-    for curve, (epoch, _), height in zip(curves, ends, spread(heights, 0.08), strict=True):
-        ax.annotate(
-            curve.name,
-            (epoch, height),
-            (7, 0),
-            xycoords=ax.get_xaxis_transform(),
-            textcoords="offset points",
-            color=curve.colour,
-            size=SMALL,
-            va="center",
-        )
 
 
 def autoencoders(study: Study) -> Drawing:

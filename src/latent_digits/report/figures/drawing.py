@@ -25,13 +25,14 @@ SVG_DPI = 100  # of what is pixels in an SVG: the dots of a scatter plot
 
 @dataclass(frozen=True)
 class Study:
-    """All that figures read: arrays and facts of `evaluate`, hyperparameters, and tables."""
+    """All that figures read: arrays, facts and the claims' evidence of `evaluate`, and tables."""
 
     arrays: Arrays
     facts: Row
     hparams: Row
     trials: list[Row]
     histories: dict[str, list[Row]]
+    evidence: Row
     max_points: int  # of a scatter plot
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -41,10 +42,10 @@ class Study:
     def fact(self, name: str) -> Row:
         return self.of(self.facts, name)
 
-    def of(self, found: Mapping[str, Any], name: str) -> Any:
+    def of(self, found: Mapping[str, Any], name: str, file: str = ARRAYS) -> Any:
         if name not in found:
             raise UserError(
-                f"{ARRAYS} has no {name!r}, which a figure shows; `dvc repro evaluate` makes it."
+                f"{file} has no {name!r}, which a figure shows; `dvc repro evaluate` makes it."
             )
         return found[name]
 

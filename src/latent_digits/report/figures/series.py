@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from latent_digits.report.figures import architecture, confusion, curves, images, planes, search
+from latent_digits.report.figures import (
+    architecture,
+    confusion,
+    curves,
+    images,
+    planes,
+    search,
+    trends,
+)
 from latent_digits.report.figures.drawing import Drawing, Study, save
 
 
@@ -23,6 +31,8 @@ def drawings(study: Study) -> list[Drawing]:
         planes.vae_plane(study),
         search.search(study),
         images.prior_samples(study),
+        trends.latents(study),
+        trends.labels(study),
         confusion.confusion(study),
     ]
 

@@ -5,7 +5,7 @@ all. Hues are Okabe & Ito's ("Color universal design", 2008); no figure needs th
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.ticker as ticker
 import numpy as np
@@ -49,6 +49,33 @@ def log_scale(ax: Axes, *, between: bool = True) -> None:
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_locator(ticker.NullLocator())
     ax.grid(visible=True, axis="y")
+
+
+class End(NamedTuple):
+    """Where a line ends, and what it is called there."""
+
+    name: str
+    colour: str
+    x: float
+    y: float
+
+
+def name_ends(ax: Axes, ends: Sequence[End]) -> None:
+    """Each line's name right of its end, none over another."""
+    ax.set_ylim(ax.get_ylim())
+    to_axes = ax.transData + ax.transAxes.inverted()
+    heights = [to_axes.transform((end.x, end.y))[1] for end in ends]
+    for end, height in zip(ends, spread(heights, 0.08), strict=True):
+        ax.annotate(
+            end.name,
+            (end.x, height),
+            (7, 0),
+            xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points",
+            color=end.colour,
+            size=SMALL,
+            va="center",
+        )
 
 
 def spread(places: Sequence[float], apart: float) -> np.ndarray:
