@@ -85,6 +85,9 @@ def test_all_of_it_on_made_up_images_repeats_and_is_enough_for_the_claims(
         *("labels/10/gain", "labels/10/more"),
     }
     assert "labels/60/gain" in found  # 60 training images
+    assert found["operations/head"] == {"value": 2 * (4 * 8 + 8 * 10)}
+    convolutions = 2 * 9 * (14 * 14 * 8 + 7 * 7 * 8 * 16 + 3 * 3 * 16 * 32)
+    assert found["operations/encoder"] == {"value": convolutions + 2 * (288 * 64 + 64 * 4)}
     assert "labels/60/more" not in found
     missing = [one.because for one in judged(found, {}, {}, {}) if "claims.json" in one.because]
     assert missing == []

@@ -69,6 +69,8 @@ EVIDENCE: dict[str, Any] = {
     **labels(100, 0.8, 0.6, 0.7),
     **labels(48000, 0.983, 0.85, 0.987),
     "labels/100/more": of(0.104),
+    "operations/encoder": {"value": 9.0},
+    "operations/head": {"value": 1.0},
     "knn/vae_2d": of(0.82),
     "knn/ae_2d": of(0.80),
     "knn/vae_2d - ae_2d": of(0.02),
@@ -232,6 +234,21 @@ def test_few_dimensions_without_seeds_has_the_noise_of_images() -> None:
     nearly = {"mse/ae/16": of(0.0047, 1e-5)}
     found = verdict("few_dimensions", nearly, seeds={})
     assert (found.verdict, found.trainings) == ("supported", 1)
+
+
+def test_operations_count_what_an_epoch_costs() -> None:
+    """As many epochs, but of the head alone, whose encoder sees an image once."""
+    name = "pretraining_is_cheaper"
+    assert verdict("pretraining_is_quicker", curves=SLOW).verdict == "contradicted"
+    found = verdict(name, {"operations/encoder": {"value": 9e5}}, curves=SLOW)
+    assert found.verdict == "supported"
+    assert "90 % with 0.9 and 5.4, 95 % with 0.9 and 8.1" in found.because  # 3 a step
+    assert verdict(name, curves=EQUAL).verdict == "undecided"  # both within an epoch
+    dear = {"operations/head": {"value": 90.0}}
+    once = histories([0.8, 0.8, 0.98], [0.8], [0.98])
+    assert verdict(name, dear, curves=once).verdict == "contradicted"
+    never = histories([0.8], [0.8], [0.98])
+    assert "97 % with – and 0.0" in verdict(name, curves=never).because
 
 
 def test_epochs_tell_only_what_whole_epochs_can() -> None:

@@ -9,8 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from latent_digits import engine
+from latent_digits.engine.functional import pixels
 from latent_digits.evaluation.denoising import denoising, stacked
 from latent_digits.evaluation.filters import gradient, length
 from latent_digits.evaluation.measures import (
@@ -60,6 +65,7 @@ def evidence(
         smoothness(evaluation, models, most),
         from_zero_to_nine(evaluation, models, most),
         labels(evaluation, found),
+        operations(evaluation, models),
     )
     return {name: stated(evaluation, one) for part in parts for name, one in part.items()}
 
@@ -233,6 +239,24 @@ def labels(evaluation: Evaluation, found: Mapping[str, Measured]) -> Measured:
         **{f"labels/{n}/gain": gains[n] for n in counts},
         **{f"labels/{n}/more": gains[n] - gains[most] for n in counts if n < most},
     }
+
+
+def operations(evaluation: Evaluation, models: Models) -> Measured:
+    """What an image costs in a classifier's encoder and head, forwards, in additions and
+    multiplications of their layers: a measure of time that no machine changes.
+    """
+    classifier, x = models.networks["classifier"], pixels(evaluation.test.images[:1])
+    with engine.off(), torch.no_grad():
+        return {
+            "operations/encoder": operations_of(classifier.encoder, x),
+            "operations/head": operations_of(classifier.head, classifier.encoder(x)),
+        }
+
+
+def operations_of(model: nn.Module, x: torch.Tensor) -> int:
+    with FlopCounterMode(display=False) as counted:
+        model(x)
+    return counted.get_total_flops()
 
 
 def of_both(what: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
