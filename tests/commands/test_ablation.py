@@ -11,6 +11,7 @@ from latent_digits.commands import ablation
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import read_json
 from latent_digits.models.networks import Autoencoder
+from latent_digits.project.params import load_params
 from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import Recipe
 from latent_digits.training.training_data import TrainingData
@@ -67,6 +68,9 @@ def test_it_goes_on_after_a_kill_and_keeps_its_order(
     for name in ("dvc.yaml", "stages", "src"):
         (tmp_path / name).symlink_to(PROJECT / name)
     text = (PROJECT / "params.yaml").read_text().replace("epochs: 50", "epochs: 1")
+    text = text.replace("trials: 100", "trials: 2").replace("epochs: 10", "epochs: 1")
+    # So little teaches none of them anything.
+    monkeypatch.setattr(ablation, "best_trial", partial(min, key=lambda trial: trial.value))
     monkeypatch.setattr(ablation, "EPOCHS", 1)
     (tmp_path / "params.yaml").write_text(text)
     for name, count in (("train", 64), ("val", 32)):
@@ -76,7 +80,12 @@ def test_it_goes_on_after_a_kill_and_keeps_its_order(
     ablation.main()
     whole = read_json(ablation.FILE)
     assert len(whole["rows"]) == len(ablation.CELLS) + 1
+    assert list(whole["trials"]) == ["0", "1"]
+    given = load_params(tmp_path / "params.yaml").tune.report_hyperparameters
+    assert whole["search"]["lr"] != given.lr
+    assert whole["search"]["val_mse"] == min(one["val_mse"][-1] for one in whole["trials"].values())
     half = whole | {"rows": dict(list(whole["rows"].items())[3:])}
+    half["trials"] = {"1": whole["trials"]["1"]}
     half["rows"]["untrained encoder, seed 1"] = {"val_accuracy": 0.5}  # told from a new one
     ablation.write_json(ablation.FILE, half)
     ablation.main()
@@ -84,6 +93,8 @@ def test_it_goes_on_after_a_kill_and_keeps_its_order(
     assert list(found["rows"]) == list(whole["rows"])
     assert found["rows"].pop("untrained encoder, seed 1") == {"val_accuracy": 0.5}
     assert whole["rows"].items() >= found["rows"].items()
+    assert list(found["trials"]) == ["0", "1"]
+    assert (found["trials"], found["search"]) == (whole["trials"], whole["search"])
     (tmp_path / "params.yaml").write_text(text.replace("seed: 20210622 ", "seed: 20210623 ", 1))
     ablation.main()
     assert read_json(ablation.FILE)["rows"].items().isdisjoint(whole["rows"].items())

@@ -1,17 +1,20 @@
-"""What initial weights, warm-up and averaging are worth, over seeds, on the validation set.
+"""What initial weights, warm-up and averaging are worth, over seeds, and the search's given start.
 
-`make ablation` trains an autoencoder with the original report's hyperparameters from SEEDS seeds in
-each of CELLS, and the head on as many untrained encoders. `reports/ablation.json` grows by each
+All on the validation set. `make ablation` trains an autoencoder with the original report's
+hyperparameters from SEEDS seeds in each of CELLS, and the head on as many untrained encoders; and
+it searches as `tune` does, but from a start drawn at random. `reports/ablation.json` grows by each
 training that ends, so that a killed run goes on; of other code, data or parameters it begins anew.
 The file is in git, and no stage's output: `plot` reads it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import optuna
 import torch
 from torch import nn
 
@@ -24,6 +27,16 @@ from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
 from latent_digits.project.params import Budget, Params, load_params
 from latent_digits.project.provenance import read_study
+from latent_digits.search.execution import about, trial_of
+from latent_digits.search.sampler import (
+    PlannedTrial,
+    Trial,
+    best_trial,
+    constant_mse,
+    distributions,
+    run_trial,
+    search,
+)
 from latent_digits.seeds import seed_for
 from latent_digits.study.trainings import HeadTraining, Report
 from latent_digits.study.variants import own_recipe, tuned_recipe
@@ -38,7 +51,7 @@ from latent_digits.training.training_data import (
     images_of,
     training_data_of,
 )
-from latent_digits.training.workers import side_by_side, workers
+from latent_digits.training.workers import Workers, side_by_side, workers
 
 FILE = Path("reports/ablation.json")
 SEEDS = 4
@@ -59,25 +72,27 @@ def main() -> None:
     hparams = Hyperparameters(**params.tune.report_hyperparameters.model_dump())
     trainings = all_trainings(hparams, params)
     read = params.model_dump(include={"seed", "tune", "finetune"})
-    inputs = Path(__file__).read_text(encoding="utf-8"), code_of("finetune"), train.digest, read
+    code = Path(__file__).read_text(encoding="utf-8"), code_of("tune"), code_of("finetune")
     commit, dirty = read_study(Path.cwd()).commit
     before = read_json(FILE) if FILE.exists() else {}
     found = {
         "commit": commit[:7] + (" with changes" if dirty else ""),
-        "inputs": fingerprint(*inputs),
+        "inputs": fingerprint(*code, train.digest, read),
         "hyperparameters": asdict(hparams),
         "epochs": EPOCHS,
         "rows": {},
+        "trials": {},
     }
     if before.get("inputs") == found["inputs"]:
         found = before
     missing = {name: one for name, one in trainings.items() if name not in found["rows"]}
     done = len(found["rows"])
     with (
-        workers(side_by_side(len(missing))) as pool,
+        workers(side_by_side(len(trainings))) as pool,
         ProgressDisplay("ablation", "training") as progress,
     ):
-        shared = pool.share(training_data_of(train, val))
+        data = training_data_of(train, val)
+        shared = pool.share(data)
         progress.begin("seeds", len(trainings), done)
         calls = {name: (one, shared) for name, one in missing.items()}
         for name, row in pool.run(calls, lambda name, event: None):
@@ -85,7 +100,46 @@ def main() -> None:
             found["rows"] = {name: rows[name] for name in trainings if name in rows}
             write_json(FILE, found)
             progress.advance("seeds", len(rows), len(trainings), name)
+        if params.tune.trials:
+            progress.begin("search", params.tune.trials, len(found["trials"]))
+            best = searched(pool, shared, params, constant_mse(data), found, progress)
+            found["search"] = {"trial": best.number, "val_mse": best.value, **asdict(best.hparams)}
+            write_json(FILE, found)
     say(f"ablation: {len(trainings)} trainings, {done} of them from before; see {FILE}.")
+
+
+def searched(
+    pool: Workers,
+    shared: Any,
+    params: Params,
+    constant_mse: float,
+    found: Row,
+    progress: ProgressDisplay,
+) -> Trial:
+    """The best trial of a search from a start drawn at random; `found` gets and has its trials."""
+    seed = seed_for(params.seed, "ablation", "search")
+    sampler = optuna.samplers.RandomSampler(seed_for(seed, "start") % 2**32)
+    drawn = optuna.create_study(sampler=sampler).ask(distributions(params.tune.space)).params
+    start = params.tune.report_hyperparameters.model_copy(update=drawn)
+
+    def evaluate(generation: Sequence[PlannedTrial]) -> list[Trial]:
+        done, planned = found["trials"], {str(one.number): one for one in generation}
+        ended = [trial_of(one, done[name]) for name, one in planned.items() if name in done]
+        calls = {
+            name: (run_trial, shared, one, seed_for(seed, "trial", one.number), None)
+            for name, one in planned.items()
+            if name not in done
+        }
+        for name, trial in pool.run(calls, lambda name, event: None):
+            done = done | {name: about(trial)}
+            found["trials"] = {name: done[name] for name in sorted(done, key=int)}
+            write_json(FILE, found)
+            progress.advance("search", len(done), params.tune.trials, f"trial {name}")
+            ended.append(trial)
+        return ended
+
+    tune = params.tune.model_copy(update={"report_hyperparameters": start})
+    return best_trial(search(evaluate, tune, constant_mse, seed))
 
 
 def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Training]:

@@ -131,6 +131,7 @@ def ablation_values(inputs: Inputs) -> Iterator[Value]:
     ablation = inputs.ablation
     for key in ("commit", "epochs"):
         yield Value(f"ablation.{key}", ablation[key], source, key)
+    yield from values_of(ablation.get("search", {}), source, "ablation.search.")
     cells = cells_of(ablation)
     yield Value("ablation.seeds", len(next(iter(cells.values()))), source, "rows")
     for (initial, warmup), rows in cells.items():
