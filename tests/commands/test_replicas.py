@@ -12,7 +12,7 @@ from latent_digits.commands.replicas import begun, require_current
 from latent_digits.console import UserError
 from latent_digits.project.provenance import read_study
 from latent_digits.project.replicas import recipe_of, summary
-from studies import lock, parameters, study
+from studies import commit, head, lock, parameters, study
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,40 @@ def test_rows_of_another_recipe_begin_anew(project: Path) -> None:
     assert begun(here) == known
     parameters(project, lambda params: params["finetune"].update(hidden=7))
     assert begun(read_study(project))["rows"] == {}
+
+
+@pytest.mark.parametrize(
+    ("draw", "values", "file_at", "kept"),
+    [
+        (0, {}, "", True),
+        (0, {"labels": [10]}, "", True),  # the models before had none to read
+        (0, {"hidden": 7}, "", False),
+        (1, {}, "", False),  # other models
+        (0, {}, "0123456", False),  # no commit of this clone
+        (0, {}, " with changes", False),
+    ],
+)
+def test_rows_are_kept_where_other_code_makes_the_same_models(
+    project: Path, draw: int, values: dict[str, Any], file_at: str, kept: bool
+) -> None:
+    parameters(project, lambda params: params["finetune"].pop("labels"))
+    lock(project)
+    commit(project, "before")
+    name = file_at if file_at.isdigit() else f"{head(project)[:7]}{file_at}"
+    row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
+    known = {"commit": name, "recipe": recipe(project), "summary": {}, "rows": {"1": row}}
+    Path("reports/replicas.json").write_text(json.dumps(known))
+    assert begun(read_study(project)) == known
+
+    with Path("src/latent_digits/models/networks.py").open("a") as file:
+        file.write("# The same in other words.\n")
+    parameters(project, lambda params: params["finetune"].update(values))
+    assert begun(read_study(project))["rows"] == {}  # what it makes of its own seed is not known
+    lock(project, draw)
+    found = begun(read_study(project))
+    assert found["recipe"] == recipe(project) != known["recipe"]
+    assert found["rows"] == (known["rows"] if kept else {})
+    assert found["commit"] == name or not kept
 
 
 def test_a_hyperparameters_of_other_code_is_refused(project: Path) -> None:

@@ -25,7 +25,13 @@ from latent_digits.evaluation.metrics import Models, headlines, measured
 from latent_digits.models.weights import build
 from latent_digits.project.params import Params, load_params
 from latent_digits.project.provenance import Study, flatten, read_study
-from latent_digits.project.replicas import FILE, read_replicas, recipe_of, summary
+from latent_digits.project.replicas import (
+    FILE,
+    gives_the_same,
+    read_replicas,
+    recipe_of,
+    summary,
+)
 from latent_digits.study.execution import run_trainings
 from latent_digits.study.trainings import Report, Trained, Training
 from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
@@ -61,7 +67,9 @@ def main() -> None:
     seeds = seeds_beside(params.seed, number)
     missing = [seed for seed in seeds if str(seed) not in found["rows"]]
     say(f"replicas: seeds {seeds[0]} to {seeds[-1]}, of which {len(missing)} are to be trained.")
-    if missing:
+    if not missing:
+        write_json(FILE, found)
+    else:
         data = training_data_of(train, val)
         plans = {
             seed: autoencoders(hparams, params.train_ae, seed)
@@ -111,8 +119,13 @@ def require_current(study: Study) -> None:
 def begun(study: Study) -> Row:
     """What the file holds of this recipe, or the beginning of it."""
     recipe = recipe_of(study)
-    if FILE.exists() and read_replicas(FILE).recipe == recipe:
-        return read_json(FILE)
+    if FILE.exists():
+        known = read_replicas(FILE)
+        if known.recipe == recipe:
+            return read_json(FILE)
+        if gives_the_same(study, known.commit):
+            say(f"replicas: other code, but the models of {known.commit}: its seeds are kept.")
+            return read_json(FILE) | {"recipe": recipe}
     commit, dirty = study.commit
     name = commit[:7] + (" with changes" if dirty else "")
     return {"commit": name, "recipe": recipe, "summary": {}, "rows": {}}

@@ -2,8 +2,10 @@
 
 A recipe is all that a model's quality follows from but the seed: the code and parameters of the
 stages that train and measure, the split and the hyperparameters. Seeds of one recipe are redraws.
+Code that is written otherwise and does the same is known by what it makes of the study's own seed.
 """
 
+import re
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
@@ -12,12 +14,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row, read_json
-from latent_digits.project.provenance import Study, digest_of, locked
+from latent_digits.project import yaml_files
+from latent_digits.project.provenance import Study, digest_of, flatten, git, locked, stages_in
 from latent_digits.project.renamed import FILES
 
 FILE = Path("reports/replicas.json")
 HYPERPARAMETERS = "reports/hyperparameters.json"
 HYPERPARAMETERS_FILES = (HYPERPARAMETERS, FILES[HYPERPARAMETERS])  # of older commits too
+HEADLINES = "reports/metrics.json"
 STAGES = ("train_ae", "train_denoise", "train_vae", "finetune", "evaluate")
 
 
@@ -80,6 +84,37 @@ def recipe_of(study: Study) -> str:
     there = [path for path in HYPERPARAMETERS_FILES if (study.folder / path).exists()]
     hparams = study.digests(there) or None
     return digest_of([facts, split, hparams])
+
+
+def gives_the_same(study: Study, commit: str) -> bool:
+    """Whether the study's own seed gave these very models and headlines at `commit`, under the same
+    parameters: then the recipe is that of there, whatever has happened to the code since.
+    """
+    made = study.made({})
+    if not re.fullmatch("[0-9a-f]{7,64}", commit) or not made.keys() >= {*STAGES}:
+        return False
+    try:
+        text = git(study.folder, "show", f"{commit}:dvc.lock")
+        before = stages_in(f"dvc.lock of {commit}", yaml_files.parse(text))
+    except UserError:  # not here, in a clone that is not deep enough
+        return False
+    return all(
+        stage in before
+        and flat(study.lock[stage]).items() >= flat(before[stage]).items()
+        and made[stage].items() >= models_and_headlines(before[stage]).items()
+        for stage in STAGES
+    )
+
+
+def flat(entry: Row) -> Row:
+    """The parameters in a stage's entry of the lock, by their dotted names."""
+    values = dict(flatten(entry.get("params", {}).get("params.yaml", {})))
+    return {name: str(value) for name, value in values.items()}  # a list can be no item of a set
+
+
+def models_and_headlines(entry: Row) -> dict[str, str]:
+    outs = locked(entry, "outs")
+    return {k: v for k, v in outs.items() if k.startswith("data/models/") or k == HEADLINES}
 
 
 def summary(rows: list[dict[str, float]]) -> Row:
