@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,7 +25,13 @@ from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
 from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import measure, reconstruction
-from latent_digits.project.params import Budget, Params, load_params
+from latent_digits.project.params import (
+    Budget,
+    Params,
+    ReportHyperparameters,
+    SearchSpace,
+    load_params,
+)
 from latent_digits.project.provenance import read_study
 from latent_digits.search.execution import about, trial_of
 from latent_digits.search.sampler import (
@@ -33,7 +39,6 @@ from latent_digits.search.sampler import (
     Trial,
     best_trial,
     constant_mse,
-    distributions,
     run_trial,
     search,
 )
@@ -118,9 +123,7 @@ def searched(
 ) -> Trial:
     """The best trial of a search from a start drawn at random; `found` gets and has its trials."""
     seed = seed_for(params.seed, "ablation", "search")
-    sampler = optuna.samplers.RandomSampler(seed_for(seed, "start") % 2**32)
-    drawn = optuna.create_study(sampler=sampler).ask(distributions(params.tune.space)).params
-    start = params.tune.report_hyperparameters.model_copy(update=drawn)
+    start = drawn_start(params.tune.space, np.random.default_rng(seed_for(seed, "start")))
 
     def evaluate(generation: Sequence[PlannedTrial]) -> list[Trial]:
         done, planned = found["trials"], {str(one.number): one for one in generation}
@@ -140,6 +143,18 @@ def searched(
 
     tune = params.tune.model_copy(update={"report_hyperparameters": start})
     return best_trial(search(evaluate, tune, constant_mse, seed))
+
+
+def drawn_start(space: SearchSpace, rng: np.random.Generator) -> ReportHyperparameters:
+    """Hyperparameters from anywhere in the space, the learning rate log-uniform."""
+    low, high = math.log(space.lr.low), math.log(space.lr.high)
+    return ReportHyperparameters(
+        latent_dim=int(rng.integers(space.latent_dim.low, space.latent_dim.high + 1)),
+        optimizer=space.optimizer[rng.integers(len(space.optimizer))],
+        lr=min(math.exp(rng.uniform(low, high)), space.lr.high),
+        batch_size=space.batch_size[rng.integers(len(space.batch_size))],
+        dropout=rng.uniform(space.dropout.low, space.dropout.high),
+    )
 
 
 def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Training]:
