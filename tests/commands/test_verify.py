@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from latent_digits.commands import verify
@@ -18,7 +19,8 @@ from latent_digits.commands.differences import differences
 from latent_digits.commands.verify import FOLDER
 from latent_digits.console import UserError
 from latent_digits.data.storage import write_csv, write_json, write_tensors
-from latent_digits.project.provenance import digest, read_study
+from latent_digits.project.provenance import digest, locked, read_study
+from latent_digits.report.verified import FILE, read_verified
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +38,7 @@ stages:
     metrics: [reports/metrics.json: {cache: false}]
   plot:
     cmd: python stages/plot.py
-    deps: [stages/plot.py, data/model.txt]
+    deps: [stages/plot.py, data/model.txt, reports/verified.json]
     plots: [reports/figures: {cache: false}]
 """
 STAGES = {
@@ -58,6 +60,8 @@ STAGES = {
         Path("reports/figures").mkdir(parents=True, exist_ok=True)
         for name in ("one", "other"):
             Path(f"reports/figures/{name}.txt").write_text(Path("data/model.txt").read_text())
+        record = Path("reports/verified.json").read_text()
+        Path("reports/figures/record.txt").write_text(record)
         """,
 }
 
@@ -68,6 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("verify") / "My%20study é"
     for name in ("src", "stages", "data"):
         (folder / name).mkdir(parents=True)
+    write_json(folder / FILE, {"stages": {}})
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("seed: 1\n")
     (folder / ".gitignore").write_text("/.resume/\n__pycache__/\n")
@@ -134,7 +139,7 @@ def test_a_study_that_gives_its_own_bytes(
         return {
             path: digest(path)
             for path in files
-            if not {".git", ".resume"} & {*path.relative_to(study).parts}
+            if not {".git", ".resume", FILE.name} & {*path.relative_to(study).parts}
         }
 
     before = content()
@@ -145,7 +150,7 @@ def test_a_study_that_gives_its_own_bytes(
     assert "verify: train_ae, 2 of 3; about" in err
     commit = git(study, "rev-parse", "--short", "HEAD").strip()
     assert f"verify: the code of commit {commit}, compared with its dvc.lock." in err
-    assert git(study, "status", "--porcelain") == ""
+    assert git(study, "status", "--porcelain") == f" M {FILE}\n"
     assert content() == before
     assert not (study / FOLDER / "study").exists()
 
@@ -216,6 +221,8 @@ def test_it_goes_on_after_a_kill(
     assert (code, out.count("equal")) == (0, 4)
     assert "verify: train_ae, 2 of 3" in err
     assert "verify: prepare" not in err
+    seconds = {name: one.seconds for name, one in read_verified(study / FILE).stages.items()}
+    assert {name for name, of in seconds.items() if of is None} == {"train_ae"}  # the kill's
 
 
 KILLED = """
@@ -227,6 +234,66 @@ def slowly(copy, code):
 verify.Copy.fill = slowly
 verify.main()
 """
+
+
+def test_the_record_has_each_stage_as_it_was_verified(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (study / FILE).unlink()  # in its place a new one is begun
+    verified(monkeypatch, capfd, "train_ae")
+    assert list(read_verified(study / FILE).stages) == ["train_ae"]
+    verified(monkeypatch, capfd, "prepare")
+    found = read_verified(study / FILE).stages
+    assert list(found) == ["prepare", "train_ae"]
+    one, lock = found["train_ae"], read_study(study).lock
+    assert one.outputs == locked(lock["train_ae"], "outs")
+    assert [*one.outputs] == ["data/model.txt", "reports/metrics.json"]
+    assert one.different == []
+    assert one.commit == git(study, "rev-parse", "--short", "HEAD").strip()
+    assert one.date == found["prepare"].date >= "2026-11-26"
+    assert one.seconds is not None
+    assert 0 < one.seconds < 60
+    assert one.machine.logical_cores == os.cpu_count()
+    assert one.versions["torch"] == torch.__version__.partition("+")[0]
+    assert str(study) not in (study / FILE).read_text()
+
+
+def test_another_stage_keeps_what_was_found_before(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verified(monkeypatch, capfd, "prepare")
+    before = read_verified(study / FILE).stages["prepare"]
+    (study / "params.yaml").write_text("seed: 2\n")
+    code, *_ = verified(monkeypatch, capfd, "train_ae")
+    found = read_verified(study / FILE).stages
+    assert code == 1
+    assert found["prepare"] == before
+    assert found["train_ae"].different == ["data/model.txt", "reports/metrics.json"]
+    assert found["train_ae"].commit == f"{before.commit} with changes"
+
+
+def test_what_was_recorded_meanwhile_changes_no_verdict_on_the_report(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`plot` prints the record, which is another one after each verification."""
+    verified(monkeypatch, capfd, "prepare")
+    code, _, err = verified(monkeypatch, capfd, "plot")
+    assert code == 0
+    assert "may differ" not in err
+    run(study, "-m", "dvc", "repro")  # now the report is of the record here, which git has not
+    code, _, err = verified(monkeypatch, capfd, "plot")
+    assert code == 0
+    assert "may differ" not in err
+
+
+def test_a_damaged_record_is_said_before_anything_is_made(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["verify"])
+    (study / FILE).write_text("{")
+    with pytest.raises(UserError, match=r"verified\.json is not as `make verify` writes it \(all"):
+        verify.main()
+    assert not (study / FOLDER).exists()
 
 
 def test_mistakes_are_sentences(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def test_what_git_refuses_is_said_and_not_clean(
     (line,) = said
     assert f"git cannot read {project} (fatal: detected dubious ownership" in line
     assert "logged without a commit" in line
-    refused, instead, *_ = verify.compared_with(read_study(project), [])
+    refused, instead, *_ = verify.compared_with(read_study(project))
     assert "dubious ownership" in refused
     assert "compared with the dvc.lock that lies here" in instead
 

@@ -4,7 +4,8 @@
 names for the stages before it, where they are here or can be fetched; the others are made as well.
 The copy lies in `.resume/verify/`, where the same command finds it after a kill. It has a DVC
 cache, a resume cache and a tracking store of its own, so that nothing is taken from earlier runs
-and nothing in the workspace changes. Exit code 0 only if all is equal.
+and nothing in the workspace changes but `reports/verified.json`, the record of what was found, to
+which a verification adds its stages when all have ended. Exit code 0 only if all is equal.
 """
 
 import fcntl
@@ -15,20 +16,35 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from platform import processor, python_version
 from typing import IO
 
+import psutil
 import torch
 from dvc.repo import Repo
 
+from latent_digits.arithmetic import COMPUTING, CPU
 from latent_digits.commands.differences import differences
 from latent_digits.console import UserError, duration, run_stage, say
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.storage import files_of, require_room
-from latent_digits.project.provenance import Study, digest, git, locked, read_study
+from latent_digits.data.storage import (
+    Row,
+    files_of,
+    read_json,
+    require_room,
+    write_bytes,
+    write_json,
+)
+from latent_digits.project.provenance import Study, digest, git, locked, md5, read_study
+from latent_digits.report.verified import FILE, Machine, Verification, Verified, read_verified
 from latent_digits.tracking.addresses import sqlite_address
 
 FOLDER = Path(".resume/verify")
+Found = tuple[str, str, list[str]]  # stage, output, how it differs
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
     *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
@@ -44,13 +60,23 @@ def main() -> None:
     arguments = [one for one in sys.argv[1:] if one]
     study = read_study(Path.cwd())
     chosen = stages_of(study, arguments)
-    for sentence in compared_with(study, chosen):
+    if not FILE.exists():
+        write_json(FILE, Verified().model_dump())
+    read_verified(FILE)  # a damaged one is said now, and not when all has been made
+    commit = commit_of(study)
+    for sentence in compared_with(study):
         say(f"verify: {sentence}")
     require_room(study.folder)
     place = FOLDER / (arguments[0] if arguments else "study")
     with alone(place.with_suffix(".lock")) as lock:
         copy = Copy(study, place, lock)
+        if stale := [stage for stage in chosen if stage not in copy.current()]:
+            say(
+                f"verify: {', '.join(stale)} may differ since dvc.lock has them of other code, "
+                "data or parameters; `make repro` makes them anew."
+            )
         found = list(compare(study, copy.folder, copy.make(chosen)))
+        record(study, commit, copy.runs, found)
         print_table(found)
         unequal = sum(bool(lines) for _, _, lines in found)
         if unequal:
@@ -78,11 +104,10 @@ def stages_of(study: Study, arguments: list[str]) -> list[str]:
     return chosen
 
 
-def compared_with(study: Study, chosen: list[str]) -> Iterator[str]:
+def compared_with(study: Study) -> Iterator[str]:
     """What is verified against what, where that is not simply this commit."""
     try:
-        commit = git(study.folder, "rev-parse", "--quiet", "--verify", "--short", "HEAD")
-        changed = git(study.folder, "status", "--porcelain").splitlines()
+        commit, changed = state_of(study)
     except UserError as error:
         commit, changed = "", []
         yield f"{error}"
@@ -97,13 +122,21 @@ def compared_with(study: Study, chosen: list[str]) -> Iterator[str]:
         )
     else:
         yield f"the code of commit {commit}, compared with its dvc.lock."
-    current = study.made({})
-    stale = [stage for stage in chosen if stage not in current]
-    if stale:
-        yield (
-            f"{', '.join(stale)} may differ since dvc.lock has them of other code, data or "
-            "parameters; `make repro` makes them anew."
-        )
+
+
+def state_of(study: Study) -> tuple[str, list[str]]:
+    """The commit, and what git says is not as there, but for the record."""
+    commit = git(study.folder, "rev-parse", "--quiet", "--verify", "--short", "HEAD")
+    others = (":/", f":(exclude){FILE}")
+    return commit, git(study.folder, "status", "--porcelain", "--", *others).splitlines()
+
+
+def commit_of(study: Study) -> str:
+    """The commit as the record names it; nothing where none is known."""
+    with suppress(UserError):  # which is said beside
+        commit, changed = state_of(study)
+        return commit and commit + (" with changes" if changed else "")
+    return ""
 
 
 class Copy:
@@ -114,10 +147,13 @@ class Copy:
         self.folder = study.folder / place
         self.mark = self.folder / "verifying"
         code = [path for part in COPIED for path in files_of(study.folder / part)]
-        key = fingerprint(study.digests([str(path) for path in code]), torch.__version__)
+        record = record_of(study)
+        files = study.digests([str(path) for path in code]) | {str(FILE): md5(record)}
+        key = fingerprint(files, torch.__version__)
         if not (self.mark.exists() and self.mark.read_text() == key):
             self.remove()
             self.fill(code)
+            write_bytes(self.folder / FILE, record)
             self.mark.write_text(key)
         # With our lock nobody works here: what DVC noted of a killed process is void.
         (self.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
@@ -134,6 +170,10 @@ class Copy:
     def remove(self) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
+
+    def current(self) -> set[str]:
+        """The stages that `dvc.lock` has of what lies in the copy."""
+        return {*replace(read_study(self.folder), lock=self.study.lock).made({})}
 
     def make(self, chosen: list[str]) -> list[str]:
         """Make the outputs of these stages; returns all stages that were run for that."""
@@ -175,6 +215,9 @@ class Copy:
         env, keep = environment(self.folder), (self.lock.fileno(),)
         # What it prints goes beside ours, on the error stream: the table alone is the output. On
         # Ctrl-C, which it gets too, it ends after us, and keeps our lock until then.
+        whole = stage not in self.runs  # begun before, it goes on now: no time of it would be true
+        self.note(stage, None)
+        began = time.monotonic()
         with subprocess.Popen(
             command, cwd=self.folder, env=env, stdout=2, pass_fds=keep
         ) as process:
@@ -184,6 +227,57 @@ class Copy:
                 f"{stage} failed in {self.place}, as its lines above say; once that is fixed, the "
                 "same command goes on from there."
             )
+        self.note(stage, round(time.monotonic() - began, 1) if whole else None)
+
+    @property
+    def runs(self) -> dict[str, Row]:
+        """When, how long and on what each stage ran here; it lasts over a kill."""
+        path = self.folder / "runs.json"
+        return read_json(path) if path.exists() else {}
+
+    def note(self, stage: str, seconds: float | None) -> None:
+        run = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "seconds": seconds, **here()}
+        write_json(self.folder / "runs.json", self.runs | {stage: run})
+
+
+def record_of(study: Study) -> bytes:
+    """The record that the report in `dvc.lock` was made with, if git has it, else the one here.
+
+    Every verification changes the one here, and not what `plot` has made before.
+    """
+    with suppress(UserError):  # git has none, or is not to be asked
+        committed = git(study.folder, "show", f"HEAD:./{FILE}").encode() + b"\n"
+        if md5(committed) in locked(study.lock.get("plot", {}), "deps").values():
+            return committed
+    return (study.folder / FILE).read_bytes()
+
+
+def here() -> Row:
+    """This machine, and the versions of what computes."""
+    lines = Path(CPU).read_text(errors="replace").splitlines() if Path(CPU).exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    machine = Machine(
+        processor=names[0] if names else processor(),
+        logical_cores=os.cpu_count() or 1,
+        memory_gib=round(psutil.virtual_memory().total / 2**30),
+    )
+    versions = {"python": python_version()} | {name: version(name) for name in COMPUTING}
+    return {"machine": machine.model_dump(), "versions": versions}
+
+
+def record(study: Study, commit: str, runs: dict[str, Row], found: list[Found]) -> None:
+    """Write what was found of these stages into the record; other stages keep what they have."""
+    stages = read_verified(FILE).stages
+    for stage in {stage for stage, _, _ in found}:
+        stages[stage] = Verification(
+            commit=commit,
+            outputs=locked(study.lock[stage], "outs"),
+            different=[path for of, path, lines in found if of == stage and lines],
+            **runs[stage],
+        )
+    ordered = {stage: stages[stage] for stage in study.stages if stage in stages}
+    write_json(FILE, Verified(stages=ordered).model_dump())
+    say(f"verify: recorded in {FILE}; `make repro` prints it in the report; commit both.")
 
 
 @contextmanager
@@ -222,15 +316,15 @@ def original(study: Study, path: str, md5: str) -> Path | None:
     return cached if cached.exists() and not md5.endswith(".dir") else None
 
 
-def compare(study: Study, folder: Path, stages: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+def compare(study: Study, folder: Path, stages: list[str]) -> Iterator[Found]:
     """(stage, output, how it differs) for all outputs of the stages; no line where it is equal."""
     for stage in stages:
-        for path, md5 in sorted(locked(study.lock.get(stage, {}), "outs").items()):
+        for path, expected in sorted(locked(study.lock.get(stage, {}), "outs").items()):
             found = folder / path
-            if digest(found) == md5:
+            if digest(found) == expected:
                 yield stage, path, []
                 continue
-            before = original(study, path, md5)
+            before = original(study, path, expected)
             yield (
                 stage,
                 path,
@@ -238,7 +332,7 @@ def compare(study: Study, folder: Path, stages: list[str]) -> Iterator[tuple[str
             )
 
 
-def print_table(rows: list[tuple[str, str, list[str]]]) -> None:
+def print_table(rows: list[Found]) -> None:
     width = max(len(path) for _, path, _ in rows)
     for stage, path, lines in rows:
         print(f"{stage:14} {path:{width}}  {'different' if lines else 'equal'}")
