@@ -10,22 +10,25 @@ from latent_digits.report.explorer import TITLES, render_explorer
 from latent_digits.report.figures.drawing import Study
 from latent_digits.report.figures.series import draw_figures, drawings
 from latent_digits.report.html import page
-from latent_digits.report.inputs import Inputs
+from latent_digits.report.inputs import Inputs, md5
 from latent_digits.report.typeset import pdf
 from latent_digits.tracking.stage_run import stage_run
 
 REPORTS = Path("reports")
-TOLD = {"prepare", "tune", "train_ae", "train_vae", "finetune", "noise", "evaluate"}
+ARRAYS, VAL = Path("data/arrays.safetensors"), Path("data/split/val.safetensors")
+PLANAR = {name: Path(f"data/models/{name}.safetensors") for name in TITLES}
+TOLD = {"seed", "prepare", "tune", "train_ae", "train_vae", "finetune", "noise", "evaluate"}
 WRITTEN = [REPORTS / f"report.{kind}" for kind in ("md", "html", "pdf")]
 EXPLORER = REPORTS / "explorer.html"
 
 
 def main() -> None:
     params = load_params()
-    results = Inputs.read(REPORTS, params.model_dump(include=TOLD))
-    arrays, facts = read_tensors(Path("data/arrays.safetensors"))
-    planar = {name: read_tensors(Path(f"data/models/{name}.safetensors"))[0] for name in TITLES}
-    val, _ = read_tensors(Path("data/split/val.safetensors"))
+    digests = {str(path): md5(path) for path in (ARRAYS, VAL, *PLANAR.values())}
+    results = Inputs.read(REPORTS, params.model_dump(include=TOLD), digests)
+    arrays, facts = read_tensors(ARRAYS)
+    planar = {name: read_tensors(path)[0] for name, path in PLANAR.items()}
+    val, _ = read_tensors(VAL)
 
     with stage_run("plot", {"plot": params.plot.model_dump()}) as run:
         tables = results.hparams, results.trials, results.histories, results.evidence

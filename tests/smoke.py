@@ -19,6 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "stages", "src"),
     *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
+    "reports/verified.json",
 )
 BUDGETS: dict[str, Any] = {
     "prepare": {"train": 6000, "val": 1000, "test": 1000},

@@ -21,7 +21,10 @@ from latent_digits.project.replicas import recipe_of, summary
 from smoke import PROJECT
 
 IMAGES = 400
-COPIED = ("dvc.yaml", "params.yaml", "stages", "src", ".gitignore", "reports/ablation.json")
+COPIED = (
+    *("dvc.yaml", "params.yaml", "stages", "src", ".gitignore"),
+    *("reports/ablation.json", "reports/verified.json"),
+)
 AVERAGE = {one.name: 98.0 if one.name.endswith("_pct") else 20.0 for one in METRICS}
 Changes = Mapping[str, float]
 

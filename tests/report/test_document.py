@@ -12,6 +12,7 @@ import pytest
 
 from latent_digits.console import UserError
 from latent_digits.project.params import load_params
+from latent_digits.project.provenance import locked, read_study
 from latent_digits.report.document import parsed, plain, text_of_report, unmarked
 from latent_digits.report.html import page
 from latent_digits.report.inputs import Inputs
@@ -27,7 +28,9 @@ ALLOWED = r"\b(19|20)\d\d\b|fig\d\d_\w+|^#+ \d |Assignment 2|_2d\b"
 
 @pytest.fixture(scope="module")
 def inputs() -> Inputs:
-    return Inputs.read(REPORTS, load_params().model_dump())
+    read = locked(read_study(PROJECT).lock["plot"], "deps")
+    data = {path: md5 for path, md5 in read.items() if path.startswith("data/")}
+    return Inputs.read(REPORTS, load_params().model_dump(), data)
 
 
 @pytest.fixture(scope="module")

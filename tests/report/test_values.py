@@ -20,6 +20,7 @@ TREE = {"ae": {"test_mse": 0.0038, "test_mse_low": 0.0037, "test_mse_high": 0.00
         ("hparams.lr", 0.0074645, "7.46 × 10⁻³"),
         ("hparams.dropout", 0.0018439, "0.001844"),
         ("params.prepare.train", 48000, "48 000"),
+        ("params.prepare.seed", 20210622, "20210622"),
         ("hparams.optimizer", "adam", "adam"),
         ("params.dropout", None, "–"),
     ],

@@ -6,26 +6,29 @@ the writers walk: headings, paragraphs, lists, tables, images.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode as Node
 
+from latent_digits.report.checklist import checklist, checklist_values, verified
 from latent_digits.report.figures.drawing import Drawing
 from latent_digits.report.inputs import Inputs, all_values
 from latent_digits.report.tables import tables, whence
-from latent_digits.report.values import Values
+from latent_digits.report.values import MARKED, Values
 
 TEMPLATE = "report.md.j2"
 TITLE = "Autoencoders on MNIST"
 TABLES = ("results", "data", "hyperparameters", "noise", "classifiers", "ablation", "dead")
-MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
+TABLES += ("verified", "checklist")
 
 
 def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Values]:
     """The report in Markdown with its values marked, and these."""
-    values = Values(all_values(inputs))
+    values = Values(chain(all_values(inputs), checklist_values(inputs)))
+    tabled = tables(inputs, values)
     numbers = {one.name: figure_name(one.name) for one in drawn}
 
     def figure(name: str) -> str:
@@ -46,7 +49,7 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Value
         v=values.show,
         interval=lambda name: values.show(name, "interval"),
         spread=lambda name: values.show(name, "over_seeds"),
-        table=lambda name: f"Table {TABLES.index(name) + 1}",
+        table=title_of,
         figure=figure,
         ref=lambda name: numbers[name].lower(),
         figures=numbers,
@@ -54,9 +57,19 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Value
         found_by_search=inputs.hparams["found_by"] == "search",
         blind_search="search" in inputs.ablation,
         edge=inputs.hparams["latent_dim"] == inputs.params["tune"]["space"]["latent_dim"]["high"],
-        **tables(inputs, values),
+        timed="verified.whole" in values,
+        **tabled,
+        verified=verified(values),
+        checklist=checklist(
+            values, {title_of(name).lower(): text for name, text in tabled.items()}
+        ),
     )
     return f"{text}\n{whence(values)}", values
+
+
+def title_of(table: str) -> str:
+    """ "Table 3" for the third of TABLES, else a table's own name."""
+    return f"Table {TABLES.index(table) + 1}" if table in TABLES else table
 
 
 def figure_name(name: str) -> str:

@@ -14,6 +14,7 @@ from latent_digits.data.storage import Row, read_csv, read_json
 from latent_digits.report.claims import Judged, judged
 from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, published_values
 from latent_digits.report.values import Seeds, Source, Value, over_seeds, values_of
+from latent_digits.report.verified import FILE, Verified, read_verified
 
 STAGE_OF = {
     **{"ae": "train_ae", "ae_2d": "train_ae", "denoiser": "train_denoise"},
@@ -41,18 +42,31 @@ class Inputs:
     ablation: Row
     replicas: Row
     evidence: Row
+    verified: Verified
     digests: Mapping[str, str]
 
     @classmethod
-    def read(cls, reports: Path, params: Row) -> Self:
-        """From the folder of results, and the parameters that the report names."""
+    def read(cls, reports: Path, params: Row, data: Mapping[str, str]) -> Self:
+        """From the folder of results, and the parameters that the report names.
+
+        `data` are the digests of the other files that the figures are drawn from.
+        """
         tables = [reports / f"histories/{name}.csv" for name in MODELS]
-        files = [reports / f"{name}.json" for name in RESULTS] + [reports / "trials.csv", *tables]
+        record = reports / FILE.name
+        files = [reports / f"{name}.json" for name in RESULTS]
+        files += [reports / "trials.csv", *tables, record]
         results = {field: read_json(reports / f"{name}.json") for name, field in RESULTS.items()}
         trials = read_csv(reports / "trials.csv")
         histories = {path.stem: read_csv(path) for path in tables}
         digests = {f"reports/{one.relative_to(reports)}": md5(one) for one in files}
-        return cls(**results, params=params, trials=trials, histories=histories, digests=digests)
+        return cls(
+            **results,
+            params=params,
+            trials=trials,
+            histories=histories,
+            verified=read_verified(record),
+            digests={**digests, **data},
+        )
 
     @cached_property
     def claims(self) -> list[Judged]:

@@ -14,7 +14,7 @@ def tables(inputs: Inputs, values: Values) -> dict[str, str]:
     """The tables by the names that the template has for them."""
     v = values.show
     return {
-        "compared": compared(values),
+        "results": compared(values),
         "data": markdown_table(
             ("Set", "Images", "Used for"),
             [

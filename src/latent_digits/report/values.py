@@ -4,6 +4,7 @@ A template prints values by name and nothing else, so a number on the page has a
 looked up: which file, which entry, the file's digest, and the command that makes it again.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -12,6 +13,7 @@ from typing import Any
 from latent_digits.console import UserError
 
 MARK = "\ue000{name}\ue001{text}\ue002"  # of a value in the text, for the writers to find
+MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 FIXED = "\u00a0"  # a space at which no line is broken
 PERCENT = f"{FIXED}%"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -122,6 +124,8 @@ def text_of(name: str, raw: Any) -> str:
         return ", ".join(text_of(name, one) for one in raw)
     if "accuracy" in quantity or quantity.startswith("share"):
         return f"{100 * raw:.2f}{PERCENT}"
+    if quantity == "seed":
+        return str(raw)
     if isinstance(raw, int):
         return f"{raw:,}".replace(",", FIXED)
     if quantity == "lr":

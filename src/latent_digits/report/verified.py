@@ -24,6 +24,12 @@ class Machine(BaseModel):
     logical_cores: int
     memory_gib: int
 
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.processor}, {self.logical_cores} logical cores, {self.memory_gib} GiB of memory"
+        )
+
 
 class Verification(BaseModel):
     """One stage, made again from nothing and compared with `dvc.lock`.
