@@ -331,6 +331,8 @@ def test_how_far_two_files_are_apart(tmp_path: Path) -> None:
     write_csv(other / "h.csv", ["epoch", "loss"], [{"epoch": n, "loss": 1.0} for n in (1, 2)])
     (one / "r.md").write_text("a\nb\n")
     (other / "r.md").write_text("a\nc\nd\n")
+    (one / "r.pdf").write_bytes(b"%PDF\x80 1")
+    (other / "r.pdf").write_bytes(b"%PDF\x80 22")
     pixels = np.zeros((4, 5, 3), np.uint8)
     Image.fromarray(pixels).save(one / "f.png")
     pixels[0, 0, 1] = 7
@@ -344,6 +346,7 @@ def test_how_far_two_files_are_apart(tmp_path: Path) -> None:
         "m.json: new: None in dvc.lock, text here",
         "r.md: line 2: c",
         "r.md: 2 lines in dvc.lock, 3 here",
+        "r.pdf: 7 bytes in dvc.lock, 8 here; other ones from byte 6 on",
         "w.safetensors: 1 of 2 arrays; largest difference 0.5, in a",
     ]
     assert differences(one, one) == []

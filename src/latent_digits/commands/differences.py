@@ -26,6 +26,7 @@ def differences(before: Path, after: Path) -> list[str]:
         ".json": of_values,
         ".csv": of_tables,
         ".png": of_pictures,
+        ".pdf": of_bytes,
     }
     lines = kinds.get(after.suffix, of_texts)(before, after)
     more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
@@ -106,6 +107,16 @@ def of_pictures(before: Path, after: Path) -> list[str]:
     gaps = np.abs(old - new).max(axis=-1)
     share, most = (gaps > 0).mean(), gaps.max()
     return [f"{share:.2%} of the pixels, by up to {most} of 255"] if most else []
+
+
+def of_bytes(before: Path, after: Path) -> list[str]:
+    """How many bytes there are, and from which on they differ."""
+    old, new = before.read_bytes(), after.read_bytes()
+    first = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),
+        min(len(old), len(new)),
+    )
+    return [f"{len(old)} bytes in dvc.lock, {len(new)} here; other ones from byte {first} on"]
 
 
 def of_texts(before: Path, after: Path) -> list[str]:
