@@ -21,6 +21,7 @@ STAGE_OF = {
     **{"vae": "train_vae", "vae_2d": "train_vae", "classifier": "finetune"},
     **{"classifier_random_encoder": "finetune", "classifier_end_to_end": "finetune"},
 }
+STAGE_OF_SERIES = {"latents": "train_ae", "labels": "finetune"}
 STATES = ("complete", "pruned", "degenerate", "failed")
 RESULTS = {
     **{"evaluation": "details", "hyperparameters": "hparams"},
@@ -51,13 +52,17 @@ class Inputs:
 
         `data` are the digests of the other files that the figures are drawn from.
         """
-        tables = [reports / f"histories/{name}.csv" for name in MODELS]
+        folder = reports / "histories"
+        members = [path for one in STAGE_OF_SERIES for path in sorted(folder.glob(f"{one}/*.csv"))]
+        tables = [*(folder / f"{name}.csv" for name in MODELS), *members]
         record = reports / FILE.name
         files = [reports / f"{name}.json" for name in RESULTS]
         files += [reports / "trials.csv", *tables, record]
         results = {field: read_json(reports / f"{name}.json") for name, field in RESULTS.items()}
         trials = read_csv(reports / "trials.csv")
-        histories = {path.stem: read_csv(path) for path in tables}
+        histories = {
+            path.relative_to(folder).with_suffix("").as_posix(): read_csv(path) for path in tables
+        }
         digests = {f"reports/{one.relative_to(reports)}": md5(one) for one in files}
         return cls(
             **results,
@@ -92,7 +97,8 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
     yield from values_of(counts(inputs.trials), inputs.source("reports/trials.csv", tuned.command))
     for model, history in inputs.histories.items():
         path = f"reports/histories/{model}.csv"
-        source = inputs.source(path, f"dvc repro {STAGE_OF[model]}")
+        stage = STAGE_OF.get(model) or STAGE_OF_SERIES[model.partition("/")[0]]
+        source = inputs.source(path, f"dvc repro {stage}")
         kept = min(history, key=lambda row: row["val_loss"])
         yield from values_of(
             {"epochs": len(history), "kept": int(kept["epoch"]), "dead": dead(kept)},
