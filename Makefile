@@ -96,8 +96,8 @@ lock: $(BIN)/ready  ## resolve both lock files again
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  benchmarks/requirements.in --output-file benchmarks/requirements.lock
 
-# uv comes from the lock too, hashes and all; it installs the rest. Compiled bytecode halves the
-# time that torch and MLflow take to import, which is most of a short stage. An environment that was
+# uv comes from the lock too, hashes and all; it installs the rest. Python compiles what is imported
+# as it comes: a quarter of a minute less than to compile all of it here. An environment that was
 # copied along with another folder is made anew: its commands are those of that folder.
 ifneq ($(shell cat $(BIN)/ready 2>/dev/null),$(CURDIR))
 .PHONY: $(BIN)/ready
@@ -109,7 +109,7 @@ $(BIN)/ready: requirements.lock src/latent_digits_start.py
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	cp src/latent_digits_start.py .venv/lib/python3*/site-packages/
 	echo "import latent_digits_start" > "$$(echo .venv/lib/python3*/site-packages)/latent_digits.pth"
 	echo "$(CURDIR)" > $@
