@@ -118,3 +118,12 @@ def test_an_environment_with_a_percent_sign_in_its_path_logs(
 
 def interrupted(*arguments: str) -> None:
     raise KeyboardInterrupt
+
+
+def test_nobody_is_told_that_mlflow_is_used(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tests MLflow tells nobody anyway: here it takes itself for used in earnest."""
+    from mlflow.telemetry import utils
+
+    monkeypatch.setattr(utils, "_IS_IN_CI_ENV_OR_TESTING", False)
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    assert utils.is_telemetry_disabled()
