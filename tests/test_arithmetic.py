@@ -33,6 +33,10 @@ def test_every_python_of_the_environment_begins_with_it() -> None:
     assert python(script).strip() == str(arithmetic.EXPECTED)
 
 
+def test_every_python_of_the_environment_seldom_looks_for_garbage() -> None:
+    assert python("import gc; print(gc.get_threshold()[0])") == "10000\n"
+
+
 @settled
 @pytest.mark.parametrize("name", [*arithmetic.VARIABLES, arithmetic.CONTRARY])
 def test_a_users_own_setting_is_not_heeded_and_named(name: str) -> None:
