@@ -50,10 +50,10 @@ def models(report):
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@b.c")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the library and one stage, which writes what code it and its worker run."""
-    folder = tmp_path / "my project"
+    folder = tmp_path_factory.mktemp("pristine") / "my project"
     shutil.copytree(PROJECT / "src", folder / "src")
     (folder / "stages").mkdir()
     (folder / "stages/prepare.py").write_text(STAGE)
@@ -66,6 +66,11 @@ def project(tmp_path: Path) -> Path:
     done(folder, "git", "add", ".")
     done(folder, "git", *IDENTITY, "commit", "--quiet", "-m", "one")
     return folder
+
+
+@pytest.fixture
+def project(pristine: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(pristine, tmp_path / pristine.name)
 
 
 def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
