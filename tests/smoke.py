@@ -22,7 +22,7 @@ COPIED = (
     "reports/verified.json",
 )
 BUDGETS: dict[str, Any] = {
-    "prepare": {"train": 6000, "val": 1000, "test": 1000},
+    "prepare": {"train": 6000, "val": 400, "test": 500},
     "tune": {
         "trials": 4,
         "generation": 2,
@@ -38,7 +38,7 @@ BUDGETS: dict[str, Any] = {
     "evaluate": {
         "bootstrap_resamples": 100,
         "paths": 100,
-        "denoised_images": 200,
+        "denoised_images": 100,
         "noise_strengths": [1.0],
     },
     "plot": {"dpi": 50, "max_points": 300},
