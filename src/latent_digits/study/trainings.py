@@ -44,6 +44,7 @@ from latent_digits.training.training_data import TrainingData, brightness, image
 Report = Callable[[Any], Any]  # gets each epoch's Checkpoint, and what must be said
 VAE_WARMUP = 1000  # steps
 ATTEMPTS = 5
+AGAIN = 10
 MANY_DEAD = 0.4  # of a layer's units: up to a third die in a good training
 
 
@@ -206,10 +207,11 @@ class HeadTraining(Training):
 
 
 def of_few_labels(pairs: Pairs, count: int | None, seed: int) -> Pairs:
-    """As many pairs, of which only `count` differ: in equal shares of the labels 0 to 9, int64 [N].
+    """Pairs of which only `count` differ, in equal shares of the labels 0 to 9, int64 [N].
 
-    An epoch has as many steps as with all labels, and each pair comes again and again: so warm-up,
-    averaging and patience mean the same whatever the count. Of more labels the fewer are a part.
+    An epoch has each of them AGAIN times, but never more than all pairs: so that it is long enough
+    for the budgets of params.yaml to be enough, and short enough for early stopping to meet what
+    few labels are overfitted in. Of more labels the fewer are a part.
     """
     if count is None:
         return pairs
@@ -218,8 +220,9 @@ def of_few_labels(pairs: Pairs, count: int | None, seed: int) -> Pairs:
     turn = np.empty(len(labels), int)  # each label's first, then each one's second, and so on
     for label in range(10):
         turn[labels == label] = np.arange((labels == label).sum())
-    chosen = torch.from_numpy(np.resize(order[turn.argsort(kind="stable")[:count]], len(labels)))
-    chosen = chosen.to(pairs.targets.device)
+    chosen = order[turn.argsort(kind="stable")[:count]]
+    chosen = np.resize(chosen, min(AGAIN * count, len(labels)))
+    chosen = torch.from_numpy(chosen).to(pairs.targets.device)
     return Pairs(pairs.inputs[chosen], pairs.targets[chosen])
 
 

@@ -109,7 +109,7 @@ def labels(study: Study) -> Drawing:
     return Drawing(
         "fig16_labels",
         "Test error of the classifiers by the number of labelled images that they learn from, the "
-        "same for all three, in as many steps. The encoder was pretrained on all images, without "
+        "same for all three. The encoder was pretrained on all images, without "
         "labels. Bars are 95 % intervals over test images.",
         "Three lines. Errors on the untrained encoder, on the pretrained one and end to end: "
         f"{'; '.join(told)}.",
