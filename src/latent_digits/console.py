@@ -150,7 +150,7 @@ class ProgressDisplay:
         if name in self.tasks:
             self.progress.update(self.tasks[name], note=note, left="done")
         if not self.live:
-            say(f"{self.stage} {name}: done in {spent}  {note}")
+            say(f"{self.stage} {name}: done after {spent}  {note}")
 
 
 def losses(row: dict[str, Any]) -> str:
