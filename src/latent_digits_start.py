@@ -4,8 +4,9 @@ The code that runs is that beside the `dvc.yaml` that is run, in a worktree, in 
 and where `dvc exp run` runs an experiment as well: an editable install would name one folder for
 all. And the study's arithmetic is settled before anything imports NumPy, as `dask worker` does.
 
-Python looks for garbage less often than after every 700 new objects: imports make hundreds of
-thousands, all to stay, and a fifth of the time that torch and MLflow take was spent on looking.
+MLflow is to tell its makers nothing of how it is used. Python looks for garbage less often than
+after every 700 new objects: imports make hundreds of thousands, all to stay, and a fifth of the
+time that torch and MLflow take went into looking.
 
 Nothing is imported but what Python has imported already.
 """
@@ -30,6 +31,7 @@ def source() -> str | None:
 
 def start() -> None:
     gc.set_threshold(10_000)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     folder = source()
     if folder is None:
         return
