@@ -85,7 +85,6 @@ def test_rows_of_another_recipe_begin_anew(project: Path) -> None:
         (0, {"labels": [10]}, "", True),  # the models before had none to read
         (0, {"hidden": 7}, "", False),
         (1, {}, "", False),  # other models
-        (0, {}, "0123456", False),  # no commit of this clone
         (0, {}, " with changes", False),
     ],
 )
@@ -95,7 +94,7 @@ def test_rows_are_kept_where_other_code_makes_the_same_models(
     parameters(project, lambda params: params["finetune"].pop("labels"))
     lock(project)
     commit(project, "before")
-    name = file_at if file_at.isdigit() else f"{head(project)[:7]}{file_at}"
+    name = f"{head(project)[:7]}{file_at}"
     row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
     known = {"commit": name, "recipe": recipe(project), "summary": {}, "rows": {"1": row}}
     Path("reports/replicas.json").write_text(json.dumps(known))
@@ -110,6 +109,27 @@ def test_rows_are_kept_where_other_code_makes_the_same_models(
     assert found["recipe"] == recipe(project) != known["recipe"]
     assert found["rows"] == (known["rows"] if kept else {})
     assert found["commit"] == name or not kept
+
+
+def test_seeds_of_a_commit_that_is_not_here_are_not_thrown_away(project: Path) -> None:
+    commit(project, "before")
+    row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
+    known = {"commit": "0123456", "recipe": "another", "summary": {}, "rows": {"1": row}}
+    Path("reports/replicas.json").write_text(json.dumps(known))
+    with pytest.raises(UserError, match=r"0123456, which is not here, .* fetch --unshallow"):
+        begun(read_study(project))
+
+
+def test_seeds_that_were_measured_otherwise_begin_anew(project: Path) -> None:
+    row = {"metrics": {"ae_mse_e3": 4.0}, "details": {}}
+    known = {"commit": head(project)[:7], "recipe": "another", "summary": {}, "rows": {"1": row}}
+    Path("reports/replicas.json").write_text(json.dumps(known))
+    assert begun(read_study(project))["rows"] == known["rows"]
+    details = json.loads(Path("reports/evaluation.json").read_text())
+    details["ae"]["val_mse"] += 0.001
+    Path("reports/evaluation.json").write_text(json.dumps(details))
+    lock(project)
+    assert begun(read_study(project))["rows"] == {}
 
 
 def test_a_hyperparameters_of_other_code_is_refused(project: Path) -> None:

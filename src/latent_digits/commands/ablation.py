@@ -76,7 +76,8 @@ def main() -> None:
     val = load_dataset(Path("data/split/val.safetensors"))
     hparams = Hyperparameters(**params.tune.report_hyperparameters.model_dump())
     trainings = all_trainings(hparams, params)
-    read = params.model_dump(include={"seed", "tune", "finetune"})
+    used = {"seed": True, "tune": True, "finetune": {"hidden", "head"}}
+    read = params.model_dump(include=used)
     code = Path(__file__).read_text(encoding="utf-8"), code_of("tune"), code_of("finetune")
     commit, dirty = read_study(Path.cwd()).commit
     before = read_json(FILE) if FILE.exists() else {}

@@ -26,6 +26,7 @@ from latent_digits.models.weights import build
 from latent_digits.project.params import Params, load_params
 from latent_digits.project.provenance import Study, flatten, read_study
 from latent_digits.project.replicas import (
+    DETAILS,
     FILE,
     gives_the_same,
     read_replicas,
@@ -125,6 +126,12 @@ def begun(study: Study) -> Row:
             return read_json(FILE)
         if gives_the_same(study, known.commit):
             say(f"replicas: other code, but the models of {known.commit}: its seeds are kept.")
+            names = {key.partition(".")[0] for row in known.rows.values() for key in row.details}
+            if new := sorted({*read_json(Path(DETAILS))} - names):
+                say(
+                    f"replicas: they have no {', '.join(new)}, which the study had not then; "
+                    f"delete {FILE} to train every seed anew."
+                )
             return read_json(FILE) | {"recipe": recipe}
     commit, dirty = study.commit
     name = commit[:7] + (" with changes" if dirty else "")

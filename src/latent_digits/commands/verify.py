@@ -77,6 +77,7 @@ def main() -> None:
             )
         found = list(compare(study, copy.folder, copy.make(chosen)))
         record(study, commit, copy.runs, found)
+        copy.mark.unlink()  # the next verification begins from nothing
         print_table(found)
         unequal = sum(bool(lines) for _, _, lines in found)
         if unequal:
@@ -126,7 +127,7 @@ def compared_with(study: Study) -> Iterator[str]:
 
 def state_of(study: Study) -> tuple[str, list[str]]:
     """The commit, and what git says is not as there, but for the record."""
-    commit = git(study.folder, "rev-parse", "--quiet", "--verify", "--short", "HEAD")
+    commit = git(study.folder, "rev-parse", "--quiet", "--verify", "--short=7", "HEAD")
     others = (":/", f":(exclude){FILE}")
     return commit, git(study.folder, "status", "--porcelain", "--", *others).splitlines()
 
@@ -194,7 +195,6 @@ class Copy:
             say(f"verify: {stage}, {stages.index(stage) + 1} of {len(stages)}; about {rest} left")
             self.repro(stage)
             spent += SECONDS[stage]
-        self.mark.unlink()  # the next verification begins from nothing
         return stages
 
     def bring(self, stage: str) -> bool:
@@ -206,8 +206,11 @@ class Copy:
         for path, source in sources.items():
             target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            if source:
-                (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+            if source and source.is_dir():
+                shutil.rmtree(target, ignore_errors=True)  # half of it, after a kill
+                shutil.copytree(source, target)
+            elif source:
+                shutil.copy(source, target)
         return True
 
     def repro(self, stage: str) -> None:
@@ -267,16 +270,17 @@ def here() -> Row:
 
 def record(study: Study, commit: str, runs: dict[str, Row], found: list[Found]) -> None:
     """Write what was found of these stages into the record; other stages keep what they have."""
-    stages = read_verified(FILE).stages
-    for stage in {stage for stage, _, _ in found}:
-        stages[stage] = Verification(
-            commit=commit,
-            outputs=locked(study.lock[stage], "outs"),
-            different=[path for of, path, lines in found if of == stage and lines],
-            **runs[stage],
-        )
-    ordered = {stage: stages[stage] for stage in study.stages if stage in stages}
-    write_json(FILE, Verified(stages=ordered).model_dump())
+    with alone(FOLDER / "record.lock"):
+        stages = read_verified(FILE).stages
+        for stage in {stage for stage, _, _ in found}:
+            stages[stage] = Verification(
+                commit=commit,
+                outputs=locked(study.lock[stage], "outs"),
+                different=[path for of, path, lines in found if of == stage and lines],
+                **runs[stage],
+            )
+        ordered = {stage: stages[stage] for stage in study.stages if stage in stages}
+        write_json(FILE, Verified(stages=ordered).model_dump())
     say(f"verify: recorded in {FILE}; `make repro` prints it in the report; commit both.")
 
 

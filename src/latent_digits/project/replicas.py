@@ -5,11 +5,13 @@ stages that train and measure, the split and the hyperparameters. Seeds of one r
 Code that is written otherwise and does the same is known by what it makes of the study's own seed.
 """
 
+import json
 import re
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from latent_digits.console import UserError
@@ -21,7 +23,7 @@ from latent_digits.project.renamed import FILES
 FILE = Path("reports/replicas.json")
 HYPERPARAMETERS = "reports/hyperparameters.json"
 HYPERPARAMETERS_FILES = (HYPERPARAMETERS, FILES[HYPERPARAMETERS])  # of older commits too
-HEADLINES = "reports/metrics.json"
+DETAILS = "reports/evaluation.json"
 STAGES = ("train_ae", "train_denoise", "train_vae", "finetune", "evaluate")
 
 
@@ -87,21 +89,33 @@ def recipe_of(study: Study) -> str:
 
 
 def gives_the_same(study: Study, commit: str) -> bool:
-    """Whether the study's own seed gave these very models and headlines at `commit`, under the same
+    """Whether the study's own seed gave these very models and measures at `commit`, under the same
     parameters: then the recipe is that of there, whatever has happened to the code since.
+
+    Raises UserError where a clone is not deep enough to tell.
     """
     made = study.made({})
     if not re.fullmatch("[0-9a-f]{7,64}", commit) or not made.keys() >= {*STAGES}:
         return False
+
+    def there(path: str) -> str:
+        return git(study.folder, "show", f"{commit}:./{path}")
+
     try:
-        text = git(study.folder, "show", f"{commit}:dvc.lock")
-        before = stages_in(f"dvc.lock of {commit}", yaml_files.parse(text))
-    except UserError:  # not here, in a clone that is not deep enough
-        return False
-    return all(
+        before = stages_in(f"dvc.lock of {commit}", yaml_files.parse(there("dvc.lock")))
+        measured = json.loads(there(DETAILS))
+    except (UserError, ValueError, yaml.YAMLError):
+        raise UserError(
+            f"{FILE} is of commit {commit}, which is not here, so that nobody can tell whether its "
+            "seeds are still those of this recipe; `git fetch --unshallow` gets it, or delete the "
+            "file to train all of them anew."
+        ) from None
+    return dict(flatten(measured)).items() <= dict(
+        flatten(read_json(study.folder / DETAILS))
+    ).items() and all(
         stage in before
         and flat(study.lock[stage]).items() >= flat(before[stage]).items()
-        and made[stage].items() >= models_and_headlines(before[stage]).items()
+        and made[stage].items() >= models_of(before[stage]).items()
         for stage in STAGES
     )
 
@@ -112,9 +126,9 @@ def flat(entry: Row) -> Row:
     return {name: str(value) for name, value in values.items()}  # a list can be no item of a set
 
 
-def models_and_headlines(entry: Row) -> dict[str, str]:
+def models_of(entry: Row) -> dict[str, str]:
     outs = locked(entry, "outs")
-    return {k: v for k, v in outs.items() if k.startswith("data/models/") or k == HEADLINES}
+    return {path: md5 for path, md5 in outs.items() if path.startswith("data/models/")}
 
 
 def summary(rows: list[dict[str, float]]) -> Row:
