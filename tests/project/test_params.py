@@ -102,10 +102,10 @@ def test_a_wrong_value_is_one_line(tmp_path: Path, changes: dict, expected: str)
 
 
 SMALL = {
-    "prepare": {"train": 100, "val": 100},
+    "prepare": {"train": 150, "val": 100},
     "tune": {"space": {"batch_size": [64]}, "report_hyperparameters": {"batch_size": 64}},
     "train_vae": {"vae_2d": {"batch_size": 64}},
-    "finetune": {"labels": [10, 100]},
+    "finetune": {"labels": [100, 149]},
 }
 
 
@@ -169,22 +169,23 @@ SMALL = {
             "tune.space.batch_size: 64 stands there twice; name each choice once.",
         ),
         (
-            merged(SMALL, {"tune": {"space": {"latent_dim": {"high": 101}}}}),
-            "tune.space.latent_dim.high is 101; it should be at most 100 (prepare.train).",
+            merged(SMALL, {"tune": {"space": {"latent_dim": {"high": 151}}}}),
+            "tune.space.latent_dim.high is 151; it should be at most 150 (prepare.train).",
         ),
         (
-            merged(SMALL, {"finetune": {"labels": [10, 101]}}),
-            "finetune.labels is 101; it should be at most 100 (prepare.train).",
+            merged(SMALL, {"finetune": {"labels": [100, 150]}}),
+            "finetune.labels is 150; it should be at most 149 (one less than prepare.train: all ",
         ),
-        ({"finetune": {"labels": [9]}}, "finetune.labels.0 is 9; it should be greater than or eq"),
+        ({"finetune": {"labels": [99]}}, "finetune.labels.0 is 99; it should be greater than or "),
+        ({"train_ae": {"latent_dims": [2]}}, "train_ae.latent_dims.0 is 2; it should be greater"),
         ({"train_ae": {"latent_dims": [4, 8, 4]}}, "train_ae.latent_dims: 4 stands there twice; n"),
         (
-            merged(SMALL, {"finetune": {"head": {"batch_size": 101}}}),
-            "finetune.head.batch_size is 101; it should be at most 100 (prepare.train).",
+            merged(SMALL, {"finetune": {"head": {"batch_size": 151}}}),
+            "finetune.head.batch_size is 151; it should be at most 150 (prepare.train).",
         ),
         (
-            merged(SMALL, {"tune": {"space": {"batch_size": [64, 101]}}}),
-            "tune.space.batch_size is 101; it should be at most 100 (prepare.train).",
+            merged(SMALL, {"tune": {"space": {"batch_size": [64, 151]}}}),
+            "tune.space.batch_size is 151; it should be at most 150 (prepare.train).",
         ),
         (
             {"fabric": {"devices": 33, "num_nodes": 2}},
@@ -223,7 +224,7 @@ def test_each_fault_has_a_line(tmp_path: Path) -> None:
     lines = faults(tmp_path, changed({"seed": -1, "plot": {"dpi": 1}}))
     assert [line.split()[1] for line in lines] == ["seed", "plot.dpi"]
     smaller = {"prepare": {"train": 200}, "evaluate": {"tsne_perplexity": 20}}
-    smaller["finetune"] = {"labels": [10]}
+    smaller["finetune"] = {"labels": [100]}
     lines = faults(tmp_path, changed(merged(smaller, {"prepare": {"val": 20}})))
     assert [line.split()[1] for line in lines] == [
         "tune.space.batch_size",

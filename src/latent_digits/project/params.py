@@ -22,7 +22,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Lost = Annotated[float, Field(ge=0, lt=1)]  # a share; without a rest nothing can be learned
 Variance = Annotated[float, Field(ge=0, le=100)]
 LatentDim = Annotated[int, Field(ge=2, le=784)]  # figures 9 and 10 need two, PCA has 784 pixels
-Labels = Annotated[int, Field(ge=10, le=60_000)]  # ten digits
+Labels = Annotated[int, Field(ge=100, le=60_000)]  # of fewer the warm-up outlasts the epochs
+Further = Annotated[int, Field(ge=3, le=784)]  # latents: two are the plane's
 Plane = Annotated[int, Field(ge=2, le=2)]  # figures 11 and 12
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 Optimizer = Literal["adam", "sgd"]
@@ -150,7 +151,7 @@ class DropoutRecipe(PlaneRecipe):
 class TrainAeParams(Section):
     ae: Budget
     ae_2d: DropoutRecipe
-    latent_dims: Choices[LatentDim]
+    latent_dims: Choices[Further]
 
 
 class TrainVaeParams(Section):
@@ -291,7 +292,8 @@ def conflicts(params: Params) -> Iterator[str]:
     strongest = max(params.evaluate.noise_strengths)
     share = strongest * params.noise.as_described.salt_pepper
     limits = [
-        *((key, value, train, "prepare.train") for key, value in (*latents, *batches, labels)),
+        *((key, value, train, "prepare.train") for key, value in (*latents, *batches)),
+        (*labels, train - 1, "one less than prepare.train: all labels are a training of their own"),
         ("tune.pruning_warmup", tune.pruning_warmup, tune.epochs, "tune.epochs"),
         ("fabric.devices × fabric.num_nodes", processes, size, smallest),
         ("evaluate.tsne_perplexity", perplexity, val - 1, "one less than prepare.val"),
