@@ -10,7 +10,7 @@ from latent_digits.report.explorer import TITLES, render_explorer
 from latent_digits.report.figures.drawing import Study
 from latent_digits.report.figures.series import draw_figures, drawings
 from latent_digits.report.html import page
-from latent_digits.report.inputs import Inputs, md5
+from latent_digits.report.inputs import Inputs, digest
 from latent_digits.report.typeset import pdf
 from latent_digits.tracking.stage_run import stage_run
 
@@ -24,7 +24,7 @@ EXPLORER = REPORTS / "explorer.html"
 
 def main() -> None:
     params = load_params()
-    digests = {str(path): md5(path) for path in (ARRAYS, VAL, *PLANAR.values())}
+    digests = {str(path): digest(path) for path in (ARRAYS, VAL, *PLANAR.values())}
     results = Inputs.read(REPORTS, params.model_dump(include=TOLD), digests)
     arrays, facts = read_tensors(ARRAYS)
     planar = {name: read_tensors(path)[0] for name, path in PLANAR.items()}

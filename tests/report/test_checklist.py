@@ -74,7 +74,7 @@ def test_nothing_verified_yet_is_said(inputs: Inputs) -> None:
     assert rows(nothing) == {stage: ["not made again", *"––––"] for stage in STAGES}
     found = answers(nothing)
     assert found["Machine"] == found["Versions"] == "not recorded yet"
-    assert found["Time of all stages"] == "not known of every stage"
+    assert found["Time of all stages"] == "not recorded of these results as a whole"
 
 
 def test_a_record_of_these_results(inputs: Inputs) -> None:
@@ -93,6 +93,7 @@ def test_a_record_of_these_results(inputs: Inputs) -> None:
         (VAL, "prepare"),
         ("reports/trials.csv", "tune"),
         ("reports/histories/ae_2d.csv", "train_ae"),
+        ("reports/histories/latents", "train_ae"),
         ("reports/claims.json", "evaluate"),
     ],
 )
@@ -102,6 +103,17 @@ def test_another_digest_turns_one_line_over(inputs: Inputs, path: str, stage: st
     one, other = rows(before), rows(after)
     assert {name for name in one if one[name] != other[name]} == {stage}
     assert other[stage] == [*one[stage][:-1], "no, of other results"]
+
+
+def test_the_time_of_all_is_that_of_one_making_of_these_results(inputs: Inputs) -> None:
+    name, unknown = "Time of all stages", "not recorded of these results as a whole"
+    assert answers(record(inputs))[name] != unknown
+    other_commit = record(inputs, {"tune": {"commit": "0123456"}})
+    other_machine = record(inputs, {"tune": {"machine": MACHINE | {"logical_cores": 4}}})
+    whole = record(inputs)
+    other_results = replace(whole, digests={**whole.digests, VAL: "f" * 32})
+    for one in (other_commit, other_machine, other_results):
+        assert answers(one)[name] == unknown
 
 
 def test_a_result_that_the_record_does_not_know_turns_it_over_too(inputs: Inputs) -> None:
@@ -119,7 +131,7 @@ def test_outputs_that_were_different_are_named(inputs: Inputs) -> None:
     )
     assert found["tune"][2] == "–"  # a kill fell into it
     interrupted = record(inputs, {"tune": {"seconds": None}})
-    assert answers(interrupted)["Time of all stages"] == "not known of every stage"
+    assert answers(interrupted)["Time of all stages"] == "not recorded of these results as a whole"
 
 
 def test_machines_and_versions_of_some_stages_name_these(inputs: Inputs) -> None:
@@ -147,6 +159,10 @@ def test_each_answer_is_computed_and_has_its_source(inputs: Inputs) -> None:
     assert values["trained.epochs"].raw == len(inputs.histories["ae"])
     seeds = len(inputs.replicas["rows"])
     assert values["trained.replicas"].raw == 8 * seeds
+    row = {"details": {"ae.test_mse": 1.0, "ae.val_mse": 1.0, "latents/4.test_mse": 1.0}}
+    row["details"]["pca.test_mse"] = 1.0
+    of_one = replace(inputs, replicas={"rows": {"1": row}})
+    assert Values(checklist_values(of_one))["trained.replicas"].raw == 2
     assert values["trained.ablation"].raw == len(inputs.ablation["rows"])
     one = values["verified.tune.seconds"]
     assert one.source.command == "make verify"

@@ -251,6 +251,12 @@ def test_operations_count_what_an_epoch_costs() -> None:
     assert "97 % with – and 0.0" in verdict(name, curves=never).because
 
 
+@pytest.mark.parametrize("name", ["pretraining_is_quicker", "pretraining_is_cheaper"])
+def test_what_neither_reaches_decides_nothing(name: str) -> None:
+    nobody = histories([0.5] * 3, [0.5], [0.5])
+    assert verdict(name, curves=nobody).verdict == "undecided"
+
+
 def test_epochs_tell_only_what_whole_epochs_can() -> None:
     name = "pretraining_is_quicker"
     assert verdict(name, curves=SLOW).verdict == "contradicted"

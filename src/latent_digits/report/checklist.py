@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from latent_digits.catalogue import MODELS
 from latent_digits.console import duration
-from latent_digits.report.inputs import STAGE_OF, Inputs
+from latent_digits.report.inputs import STAGE_OF, STAGE_OF_SERIES, Inputs
 from latent_digits.report.tables import LEFT, RIGHT, markdown_table
 from latent_digits.report.values import MARKED, Value, Values, values_of
 from latent_digits.report.verified import Verification
@@ -17,6 +17,7 @@ MAKERS = {  # of what `plot` reads, and none of what it writes: no page holds it
     "data/split/val.safetensors": "prepare",
     **{"reports/hyperparameters.json": "tune", "reports/trials.csv": "tune"},
     **{f"reports/histories/{model}.csv": stage for model, stage in STAGE_OF.items()},
+    **{f"reports/histories/{series}": stage for series, stage in STAGE_OF_SERIES.items()},
     **{f"data/models/{model}.safetensors": stage for model, stage in STAGE_OF.items()},
     **{"data/arrays.safetensors": "evaluate", "reports/evaluation.json": "evaluate"},
     "reports/claims.json": "evaluate",
@@ -31,7 +32,9 @@ def checklist_values(inputs: Inputs) -> Iterator[Value]:
     """What only the checklist prints: the record's findings, and how much was trained."""
     yield from verified_values(inputs)
     histories, replicas = inputs.histories.values(), inputs.replicas["rows"]
-    models = [{key.partition(".")[0] for key in row["details"]} for row in replicas.values()]
+    measured = [
+        {key.partition(".")[0] for key in row.get("details", {})} for row in replicas.values()
+    ]
     for source, values in (
         (
             inputs.source("reports/histories", "dvc repro"),
@@ -44,16 +47,24 @@ def checklist_values(inputs: Inputs) -> Iterator[Value]:
         (
             inputs.source("reports/replicas.json", "make replicas"),
             {
-                "replicas": sum(len(one & {*MODELS}) for one in models),
+                "replicas": sum(is_trained(name) for one in measured for name in one),
                 "seeds": ", ".join(replicas) or "none",
             },
         ),
         (
             inputs.source("reports/ablation.json", "make ablation"),
-            {"ablation": len(inputs.ablation["rows"])},
+            {
+                "ablation": len(inputs.ablation["rows"]),
+                "blind_trials": len(inputs.ablation.get("trials", {})),
+            },
         ),
     ):
         yield from values_of(values, source, "trained.")
+
+
+def is_trained(name: str) -> bool:
+    """Whether that is a model's name, and not PCA's."""
+    return name in MODELS or name.partition("/")[0] in STAGE_OF_SERIES
 
 
 def verified_values(inputs: Inputs) -> Iterator[Value]:
@@ -67,17 +78,27 @@ def verified_values(inputs: Inputs) -> Iterator[Value]:
         for name, text in facts.items():
             entry = f"stages.{stage}.{name}" if stage in found else f"no stages.{stage}"
             yield Value(f"verified.{stage}.{name}", text, source, entry)
-    seconds = [found[stage].seconds if stage in found else None for stage in STAGES]
-    known = [one for one in seconds if one is not None]
     of_all = {"machine": by_stage(found, lambda one: one.machine.text)}
     for name in dict.fromkeys(name for one in found.values() for name in one.versions):
         of_all[f"versions.{name}"] = by_stage(
             found, lambda one, k=name: one.versions.get(k, "none")
         )
-    if len(known) == len(STAGES):
-        of_all["whole"] = duration(sum(known))
+    if seconds := of_these_results(found, inputs.digests):
+        of_all["whole"] = duration(sum(seconds))
     for name, text in of_all.items():
         yield Value(f"verified.{name}", text, source, f"{name} of all stages")
+
+
+def of_these_results(
+    found: Mapping[str, Verification], digests: Mapping[str, str]
+) -> list[float] | None:
+    """Each stage's seconds, where one verification on one machine made all that this page shows."""
+    seconds = [one.seconds for one in found.values() if one.seconds is not None]
+    once = len({(one.commit, one.machine.text) for one in found.values()}) == 1
+    if not once or len(seconds) < len(STAGES):
+        return None
+    current = (read_of(stage, digests).items() <= found[stage].outputs.items() for stage in STAGES)
+    return seconds if all(current) else None
 
 
 def findings(one: Verification) -> dict[str, str]:
@@ -138,7 +159,8 @@ def checklist(values: Values, tables: Mapping[str, str]) -> str:
             "Trainings",
             f"{v('trained.here')} with {v('trained.epochs')} epochs in all, of which the best on "
             f"validation are kept; {v('trained.replicas')} under other seeds; "
-            f"{v('trained.ablation')} of the ablation",
+            f"{v('trained.ablation')} of the ablation, and {v('trained.blind_trials')} trials of "
+            "its search",
         ),
         (
             "Hyperparameters",
@@ -156,7 +178,9 @@ def checklist(values: Values, tables: Mapping[str, str]) -> str:
         ("Versions", ", ".join(f"{one} {v(VERSION + one)}" for one in packages) or NONE),
         (
             "Time of all stages",
-            v("verified.whole") if "verified.whole" in values else "not known of every stage",
+            v("verified.whole")
+            if "verified.whole" in values
+            else "not recorded of these results as a whole",
         ),
         ("Commands", commands(values, tables)),
     ]

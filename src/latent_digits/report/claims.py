@@ -344,7 +344,11 @@ class Range(NamedTuple):
 
 
 def at_most_half(small: Range, whole: Range) -> Verdict | None:
-    """Whether one took at most half of the other; None where whole epochs cannot tell."""
+    """Whether one took at most half of the other; None where whole epochs cannot tell, or neither
+    came there.
+    """
+    if math.isinf(small.high) and math.isinf(whole.high):
+        return None
     if small.high <= whole.low / 2:
         return "supported"
     return "contradicted" if small.low >= whole.high / 2 else None
@@ -365,9 +369,7 @@ def pretraining_is_quicker(known: Known) -> Finding:
     return Finding(agreed(*filter(None, verdicts)) if any(verdicts) else "undecided", because)
 
 
-BACKWARDS = (
-    3  # a step forwards and backwards, in steps forwards: two products a layer instead of one
-)
+STEP = 3  # forwards and backwards, in passes forwards: at most, the first layer needs less
 
 
 def pretraining_is_cheaper(known: Known) -> Finding:
@@ -375,10 +377,10 @@ def pretraining_is_cheaper(known: Known) -> Finding:
     encoder, head = (known[f"operations/{part}"].value for part in ("encoder", "head"))
 
     def of_head(epochs: float) -> float:
-        return encoder + BACKWARDS * head * epochs
+        return encoder + STEP * head * epochs
 
     def of_whole(epochs: float) -> float:
-        return BACKWARDS * (encoder + head) * epochs
+        return STEP * (encoder + head) * epochs
 
     verdicts: list[Verdict | None] = []
     parts = []
@@ -439,8 +441,8 @@ def fewer_labels(known: Known) -> Finding:
     )
     because = (
         f"With {few} labels pretraining brings {points(gain)} over training end to end, "
-        f"{points(more)} more than with all. Accuracy in %, on the pretrained encoder, on an "
-        f"untrained one, end to end: {accuracies}."
+        f"{points(more)} more than with all. This run's accuracies in %, on the pretrained "
+        f"encoder, on an untrained one, end to end: {accuracies}."
     )
     return Finding(verdict, because, len(rows) or 1)
 

@@ -1,6 +1,7 @@
 """What the report is made of: the study's results as read, and every value that they hold."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,17 +54,18 @@ class Inputs:
         `data` are the digests of the other files that the figures are drawn from.
         """
         folder = reports / "histories"
-        members = [path for one in STAGE_OF_SERIES for path in sorted(folder.glob(f"{one}/*.csv"))]
+        series = [folder / one for one in STAGE_OF_SERIES]
+        members = [path for one in series for path in sorted(one.glob("*.csv"))]
         tables = [*(folder / f"{name}.csv" for name in MODELS), *members]
         record = reports / FILE.name
         files = [reports / f"{name}.json" for name in RESULTS]
-        files += [reports / "trials.csv", *tables, record]
+        files += [reports / "trials.csv", *tables, *series, record]
         results = {field: read_json(reports / f"{name}.json") for name, field in RESULTS.items()}
         trials = read_csv(reports / "trials.csv")
         histories = {
             path.relative_to(folder).with_suffix("").as_posix(): read_csv(path) for path in tables
         }
-        digests = {f"reports/{one.relative_to(reports)}": md5(one) for one in files}
+        digests = {f"reports/{one.relative_to(reports)}": digest(one) for one in files}
         return cls(
             **results,
             params=params,
@@ -81,9 +83,16 @@ class Inputs:
         return Source(path, command, self.digests.get(path, ""))
 
 
-def md5(path: Path) -> str:
-    """A file's digest as DVC has it in dvc.lock."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+def digest(path: Path) -> str:
+    """That of a file, or of a folder of files, as DVC has it in dvc.lock."""
+    if not path.is_dir():
+        return md5(path.read_bytes())
+    files = [{"md5": digest(one), "relpath": one.name} for one in sorted(path.iterdir())]
+    return f"{md5(json.dumps(files, sort_keys=True).encode())}.dir"
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def all_values(inputs: Inputs) -> Iterator[Value]:
@@ -151,7 +160,10 @@ def ablation_values(inputs: Inputs) -> Iterator[Value]:
     ablation = inputs.ablation
     for key in ("commit", "epochs"):
         yield Value(f"ablation.{key}", ablation[key], source, key)
-    yield from values_of(ablation.get("search", {}), source, "ablation.search.")
+    if "search" in ablation:
+        trials = ablation["trials"].values()
+        told = {"trials": len(trials), "epochs": max(len(one["val_mse"]) for one in trials)}
+        yield from values_of(ablation["search"] | told, source, "ablation.search.")
     cells = cells_of(ablation)
     yield Value("ablation.seeds", len(next(iter(cells.values()))), source, "rows")
     for (initial, warmup), rows in cells.items():

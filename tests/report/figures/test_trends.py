@@ -29,4 +29,18 @@ def test_words_have_every_number() -> None:
         "with 2 latents 0.0400 and 0.0500; with 4 latents 0.0200 and 0.0250; with 5"
         in latents(study()).alt
     )
-    assert "with 10 labels 50.0 %, 30.0 %, 40.0 %; with 1,000 labels" in labels(study()).alt
+    assert "with 10 labels 50.0 %, 30.0 %, 40.0 %; with 1\u00a0000 labels" in labels(study()).alt
+
+
+def test_a_plane_that_the_search_has_chosen_has_no_recipe_of_its_own() -> None:
+    assert "Z = 2 has a recipe of its own" in latents(study()).caption
+    assert "own" not in latents(study(hparams={"latent_dim": 2})).caption
+
+
+def test_a_classifier_without_errors_is_told_and_not_drawn() -> None:
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    evidence = study().evidence | {"labels/1000/pretrained": perfect}
+    drawing = labels(study(evidence=evidence))
+    assert "0.0 %" in drawing.alt
+    assert "nan" not in drawing.alt
+    drawing.draw()

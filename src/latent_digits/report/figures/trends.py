@@ -3,6 +3,7 @@
 The numbers are those that the claims are judged by, with their intervals over test images.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from latent_digits.report.figures.style import (
     name_ends,
     percent,
 )
+from latent_digits.report.values import FIXED
 
 WAYS = {
     "untrained": ("untrained\nencoder", MUTED, "s"),
@@ -44,6 +46,19 @@ class Trend(NamedTuple):
         value = self.points[number][bound]
         return self.scale * ((1 - value) or float("nan") if self.error else value)
 
+    @property
+    def drawn(self) -> list[int]:
+        """The numbers in their order, but for those whose error is 0."""
+        return [number for number in sorted(self.points) if not math.isnan(self.at(number))]
+
+    @property
+    def end(self) -> End:
+        return End(self.name, self.colour, self.drawn[-1], self.at(self.drawn[-1]))
+
+
+def counted(number: float) -> str:
+    return f"{number:,.0f}".replace(",", FIXED)
+
 
 def trends(shown: Sequence[Trend], along: str, unit: str) -> Figure:
     """A line a trend on logarithmic axes, each named at its end."""
@@ -54,16 +69,15 @@ def trends(shown: Sequence[Trend], along: str, unit: str) -> Figure:
     ax.set(xlabel=along, ylabel=unit, xscale="log")
     numbers = sorted({number for trend in shown for number in trend.points})
     ax.xaxis.set_major_locator(ticker.FixedLocator(numbers))
-    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: counted(value)))
     ax.xaxis.set_minor_locator(ticker.NullLocator())
     log_scale(ax)
-    lasts = [(trend, max(trend.points)) for trend in shown]
-    name_ends(ax, [End(one.name, one.colour, last, one.at(last)) for one, last in lasts])
+    name_ends(ax, [trend.end for trend in shown if trend.drawn])
     return figure
 
 
 def draw(ax: Axes, trend: Trend) -> None:
-    numbers = sorted(trend.points)
+    numbers = trend.drawn
     values = [trend.at(number) for number in numbers]
     reach = [[abs(trend.at(n, bound) - trend.at(n)) for n in numbers] for bound in ("low", "high")]
     if trend.error:
@@ -81,6 +95,7 @@ def latents(study: Study) -> Drawing:
         )
     )
     numbers = sorted(learned.points)
+    but = "" if study.hparams["latent_dim"] == 2 else " (Z = 2 has a recipe of its own)"
     of_both = [
         f"{n} latents {learned.at(n):.4f}"
         + (f" and {linear.at(n):.4f}" if n in linear.points else "")
@@ -88,9 +103,8 @@ def latents(study: Study) -> Drawing:
     ]
     return Drawing(
         "fig15_latents",
-        "Test error by the number of latents: autoencoders that differ in it alone (but for "
-        "Z = 2, which has a recipe of its own), and as many principal components. Bars are 95 % "
-        "intervals over test images.",
+        f"Test error by the number of latents: autoencoders that differ in it alone{but}, and as "
+        "many principal components. Bars are 95 % intervals over test images.",
         f"Two lines. The MSE of the autoencoder, and of PCA: with {'; with '.join(of_both)}.",
         lambda: trends([linear, learned], "latents", "mean squared error"),
     )
@@ -103,7 +117,8 @@ def labels(study: Study) -> Drawing:
         for way, (name, colour, mark) in WAYS.items()
     ]
     told = [
-        f"with {n:,} labels " + ", ".join(percent(one.at(n) / 100, 1) for one in shown)
+        f"with {counted(n)} labels "
+        + ", ".join(percent(1 - one.points[n]["value"], 1) for one in shown)
         for n in sorted(shown[0].points)
     ]
     return Drawing(
