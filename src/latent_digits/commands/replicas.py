@@ -127,7 +127,9 @@ def begun(study: Study) -> Row:
         if gives_the_same(study, known.commit):
             say(f"replicas: other code, but the models of {known.commit}: its seeds are kept.")
             names = {key.partition(".")[0] for row in known.rows.values() for key in row.details}
-            if new := sorted({*read_json(Path(DETAILS))} - names):
+            if new := sorted(
+                {one.partition("/")[0] for one in {*read_json(Path(DETAILS))} - names}
+            ):
                 say(
                     f"replicas: they have no {', '.join(new)}, which the study had not then; "
                     f"delete {FILE} to train every seed anew."
