@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from latent_digits.console import UserError
@@ -97,33 +96,35 @@ def gives_the_same(study: Study, commit: str) -> bool:
     made = study.made({})
     if not re.fullmatch("[0-9a-f]{7,64}", commit) or not made.keys() >= {*STAGES}:
         return False
-
-    def there(path: str) -> str:
-        return git(study.folder, "show", f"{commit}:./{path}")
-
     try:
-        before = stages_in(f"dvc.lock of {commit}", yaml_files.parse(there("dvc.lock")))
-        measured = json.loads(there(DETAILS))
-    except (UserError, ValueError, yaml.YAMLError):
+        lock, details = (
+            git(study.folder, "show", f"{commit}:./{path}") for path in ("dvc.lock", DETAILS)
+        )
+    except UserError:
         raise UserError(
             f"{FILE} is of commit {commit}, which is not here, so that nobody can tell whether its "
             "seeds are still those of this recipe; `git fetch --unshallow` gets it, or delete the "
             "file to train all of them anew."
         ) from None
-    return dict(flatten(measured)).items() <= dict(
-        flatten(read_json(study.folder / DETAILS))
-    ).items() and all(
+    if not details:  # outside of git
+        return False
+    before = stages_in(f"dvc.lock of {commit}", yaml_files.parse(lock))
+    measured = flat(json.loads(details)).items() <= flat(read_json(study.folder / DETAILS)).items()
+    return measured and all(
         stage in before
-        and flat(study.lock[stage]).items() >= flat(before[stage]).items()
+        and parameters(study.lock[stage]).items() >= parameters(before[stage]).items()
         and made[stage].items() >= models_of(before[stage]).items()
         for stage in STAGES
     )
 
 
-def flat(entry: Row) -> Row:
+def parameters(entry: Row) -> Row:
     """The parameters in a stage's entry of the lock, by their dotted names."""
-    values = dict(flatten(entry.get("params", {}).get("params.yaml", {})))
-    return {name: str(value) for name, value in values.items()}  # a list can be no item of a set
+    return flat(entry.get("params", {}).get("params.yaml", {}))
+
+
+def flat(values: Row) -> Row:
+    return dict(flatten(values))
 
 
 def models_of(entry: Row) -> dict[str, str]:

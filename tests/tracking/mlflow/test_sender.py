@@ -1,6 +1,7 @@
 """Entries into a real MLflow data base: trials, refusals, and what is sent twice."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,7 +36,7 @@ def sender(
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> RunQueue:
+def queue(tmp_path: Path) -> Iterator[RunQueue]:
     study = {
         "state": tmp_path.name,
         "tags": {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"},
@@ -44,7 +45,8 @@ def queue(tmp_path: Path) -> RunQueue:
         "read": {},
     }
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": [], "read": {}}
-    return begin_queue(tmp_path, "tune", study=study, stage=stage)
+    with closing(begin_queue(tmp_path, "tune", study=study, stage=stage)) as queue:
+        yield queue
 
 
 def test_whatever_can_be_noted_can_be_sent(sender: Any) -> None:
@@ -99,10 +101,11 @@ def test_what_an_earlier_version_left_in_the_queue_is_sent(sender: Any, tmp_path
     tags = {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"}
     study = {"state": tmp_path.name, "tags": tags, "stages": ["tune"], "params": {}}
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
-    queue = begin_queue(tmp_path, "tune", study=study, stage=stage)
-    queue.add("end", stage="tune", status="FINISHED", error="", outputs={}, made={}, results=[])
-    sender.send(queue)
-    assert sender.client.get_run(queue.ids["run"]).info.status == "FINISHED"
+    end = {"stage": "tune", "status": "FINISHED", "error": "", "outputs": {}, "made": {}}
+    with closing(begin_queue(tmp_path, "tune", study=study, stage=stage)) as queue:
+        queue.add("end", **end, results=[])
+        sender.send(queue)
+        assert sender.client.get_run(queue.ids["run"]).info.status == "FINISHED"
 
 
 def test_what_is_refused_is_said_and_does_not_stop_the_rest(
