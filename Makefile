@@ -57,7 +57,7 @@ ui: $(BIN)/ready  ## MLflow on this machine, and the addresses to open (PORT=500
 sync: $(BIN)/ready  ## send what MLflow has not got: its server was away, or it was made elsewhere
 	python -m latent_digits.commands.sync
 
-ablation: $(BIN)/ready  ## what initial weights, warm-up, averaging and a given start are worth: reports/ablation.json
+ablation: $(BIN)/ready  ## what weights, warm-up, averaging, scaling and start are worth: reports/ablation.json
 	dvc repro --quiet prepare
 	python -m latent_digits.commands.ablation
 

@@ -2,6 +2,7 @@
 
 import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from kills import Smoke, smoke_run
 from smoke import PROJECT
 
 torch.set_num_threads(1)
+gc.set_threshold(700, 10, 10)  # Python's own: what a test leaves open is told then, not much later
 os.environ["DVC_NO_ANALYTICS"] = "1"  # else each of DVC's commands starts a process to report it
 # Files that begin first, in this order, so that the end finds both cores busy. The golden digests
 # compile the kernels, which the scratch copies of the pipeline bring along.

@@ -80,18 +80,21 @@ def test_it_goes_on_after_a_kill_and_keeps_its_order(
     ablation.main()
     whole = read_json(ablation.FILE)
     assert len(whole["rows"]) == len(ablation.CELLS) + 1
+    measured = {name for name, row in whole["rows"].items() if "heads" in row}
+    assert measured == {"this study's, 500 steps, seed 1", "untrained encoder, seed 1"}
+    assert {*whole["rows"]["this study's, 500 steps, seed 1"]["heads"]} == {"standardized", "raw"}
     assert list(whole["trials"]) == ["0", "1"]
     given = load_params(tmp_path / "params.yaml").tune.report_hyperparameters
     assert whole["search"]["lr"] != given.lr
     assert whole["search"]["val_mse"] == min(one["val_mse"][-1] for one in whole["trials"].values())
     half = whole | {"rows": dict(list(whole["rows"].items())[3:])}
     half["trials"] = {"1": whole["trials"]["1"]}
-    half["rows"]["untrained encoder, seed 1"] = {"val_accuracy": 0.5}  # told from a new one
+    half["rows"]["untrained encoder, seed 1"] = {"heads": {"raw": 0.5}}  # told from a new one
     ablation.write_json(ablation.FILE, half)
     ablation.main()
     found = read_json(ablation.FILE)
     assert list(found["rows"]) == list(whole["rows"])
-    assert found["rows"].pop("untrained encoder, seed 1") == {"val_accuracy": 0.5}
+    assert found["rows"].pop("untrained encoder, seed 1") == {"heads": {"raw": 0.5}}
     assert whole["rows"].items() >= found["rows"].items()
     assert list(found["trials"]) == ["0", "1"]
     assert (found["trials"], found["search"]) == (whole["trials"], whole["search"])

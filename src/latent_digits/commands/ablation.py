@@ -1,10 +1,10 @@
-"""What initial weights, warm-up and averaging are worth, over seeds, and the search's given start.
+"""What initial weights, warm-up, averaging, standardized latents and a given start are worth.
 
 All on the validation set. `make ablation` trains an autoencoder with the original report's
-hyperparameters from SEEDS seeds in each of CELLS, and the head on as many untrained encoders; and
-it searches as `tune` does, but from a start drawn at random. `reports/ablation.json` grows by each
-training that ends, so that a killed run goes on; of other code, data or parameters it begins anew.
-The file is in git, and no stage's output: `plot` reads it.
+hyperparameters from SEEDS seeds in each of CELLS, and heads on the last cell's encoders and on as
+many untrained ones; and it searches as `tune` does, but from a start drawn at random.
+`reports/ablation.json` grows by each training that ends, so that a killed run goes on; of other
+code, data or parameters it begins anew. It is in git, and no stage's output: `plot` reads it.
 """
 
 import math
@@ -23,8 +23,9 @@ from latent_digits.data.dataset import load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.models.networks import Autoencoder
-from latent_digits.models.objectives import measure, reconstruction
+from latent_digits.models.networks import Autoencoder, Head
+from latent_digits.models.objectives import classification, measure, reconstruction
+from latent_digits.models.weights import arrays_of
 from latent_digits.project.params import (
     Budget,
     Params,
@@ -43,8 +44,9 @@ from latent_digits.search.sampler import (
     search,
 )
 from latent_digits.seeds import seed_for
-from latent_digits.study.trainings import HeadTraining, Report
+from latent_digits.study.trainings import HeadTraining, Report, Task, features, trained
 from latent_digits.study.variants import own_recipe, tuned_recipe
+from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares
 from latent_digits.training.hyperparameters import Hyperparameters
@@ -54,6 +56,7 @@ from latent_digits.training.training_data import (
     TrainingData,
     brightness,
     images_of,
+    labels_of,
     training_data_of,
 )
 from latent_digits.training.workers import Workers, side_by_side, workers
@@ -164,9 +167,6 @@ def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Trainin
     trainings: dict[str, Training] = {}
     for n in range(1, SEEDS + 1):
         seed = seed_for(params.seed, "ablation", n)
-        for cell in CELLS:
-            name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
-            trainings[name] = InCell(hparams, recipe, seed, cell)
         head = HeadTraining(
             latent_dim=hparams.latent_dim,
             hidden=params.finetune.hidden,
@@ -174,18 +174,25 @@ def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Trainin
             recipe=own_recipe(params.finetune.head),
             seed=seed,
         )
+        for cell in CELLS:
+            name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
+            on_it = head if cell is CELLS[-1] else None
+            trainings[name] = InCell(hparams, recipe, seed, cell, on_it)
         trainings[f"untrained encoder, seed {n}"] = OnUntrainedEncoder(head)
     return trainings
 
 
 @dataclass(frozen=True)
 class InCell:
-    """The autoencoder in a cell: the best validation MSE up to each epoch, and who is dead."""
+    """The autoencoder in a cell: the best validation MSE up to each epoch, who is dead, and what a
+    `head` on its encoder reaches.
+    """
 
     hparams: Hyperparameters
     recipe: Recipe
     seed: int
     cell: Row
+    head: HeadTraining | None = None
 
     def __call__(self, data: TrainingData, report: Report) -> Row:
         train, val = images_of(data)
@@ -206,11 +213,17 @@ class InCell:
             self.seed,
             on_epoch=measure_without_average,
         )
-        return {
+        row = {
             **self.cell,
             "val_mse": best_so_far([row["val_loss"] for row in history]),
             "val_mse_without_average": best_so_far(without),
             "dead": dead_shares(best_row(history)),
+        }
+        if self.head is None:
+            return row
+        encoder = arrays_of(model.get_submodule("encoder"))
+        return row | {
+            "heads": accuracies(data, replace(self.head, encoder_weights=encoder), report)
         }
 
 
@@ -221,8 +234,22 @@ class OnUntrainedEncoder:
     head: HeadTraining
 
     def __call__(self, data: TrainingData, report: Report) -> Row:
-        trained = self.head(data, None, report)
-        return {"val_accuracy": best_row(trained.history)["val_accuracy"]}
+        return {"heads": accuracies(data, self.head, report)}
+
+
+def accuracies(data: TrainingData, head: HeadTraining, report: Report) -> Row:
+    """A head's validation accuracy, trained on standardized latents and on latents as they come."""
+    standardized = head(data, None, report)
+    encoder = head.encoder(brightness(data)).to(ranks.current().device)
+    train, val = (
+        Pairs(features(encoder, images), labels)
+        for images, labels in zip(images_of(data), labels_of(data), strict=True)
+    )
+    task = Task(classification, train, val, brightness(data))
+    build = partial(Head, head.latent_dim, head.hidden)
+    raw = trained(build, task, head.recipe, head.seed, None, report)
+    found = {"standardized": standardized, "raw": raw}
+    return {name: best_row(one.history)["val_accuracy"] for name, one in found.items()}
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

@@ -55,6 +55,7 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Value
         figures=numbers,
         ended=lambda name: ended(values, name),
         found_by_search=inputs.hparams["found_by"] == "search",
+        heads_ablated="ablation.heads.untrained.raw" in values,
         blind_search="search" in inputs.ablation,
         edge=inputs.hparams["latent_dim"] == inputs.params["tune"]["space"]["latent_dim"]["high"],
         timed="verified.whole" in values,

@@ -164,6 +164,7 @@ def ablation_values(inputs: Inputs) -> Iterator[Value]:
         trials = ablation["trials"].values()
         told = {"trials": len(trials), "epochs": max(len(one["val_mse"]) for one in trials)}
         yield from values_of(ablation["search"] | told, source, "ablation.search.")
+    yield from head_values(ablation, source)
     cells = cells_of(ablation)
     yield Value("ablation.seeds", len(next(iter(cells.values()))), source, "rows")
     for (initial, warmup), rows in cells.items():
@@ -174,6 +175,22 @@ def ablation_values(inputs: Inputs) -> Iterator[Value]:
             text = "{:.5f} ± {:.5f}" if "mse" in column else "{:.0%} ± {:.0%}"
             given = text.format(spread.mean, spread.deviation).replace("%", " %")
             entry = f"rows of {initial}, {warmup} steps"
+            yield Value(name, spread.mean, source, entry, seeds=spread, as_given=given)
+
+
+def head_values(ablation: Row, source: Source) -> Iterator[Value]:
+    """Mean ± standard deviation of a head's accuracy over the ablation's seeds."""
+    heads: dict[str, list[Row]] = {}
+    for row in ablation["rows"].values():
+        if "heads" in row:
+            encoder = "pretrained" if "val_mse" in row else "untrained"
+            heads.setdefault(encoder, []).append(row["heads"])
+    for encoder, rows in heads.items():
+        for latents in rows[0]:
+            shares = [row[latents] for row in rows]
+            spread = Seeds(fmean(shares), stdev(shares) if len(rows) > 1 else 0.0, len(rows))
+            given = f"{100 * spread.mean:.2f} ± {100 * spread.deviation:.2f} %"
+            name, entry = f"ablation.heads.{encoder}.{latents}", f"heads of {encoder}, {latents}"
             yield Value(name, spread.mean, source, entry, seeds=spread, as_given=given)
 
 
