@@ -51,8 +51,8 @@ COPIED = (
 )
 # As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
 SECONDS = {
-    **{"prepare": 10, "tune": 650, "train_ae": 120, "train_denoise": 130, "train_vae": 295},
-    **{"finetune": 55, "evaluate": 130, "plot": 15},
+    **{"prepare": 6, "tune": 577, "train_ae": 378, "train_denoise": 133, "train_vae": 316},
+    **{"finetune": 61, "evaluate": 138, "plot": 15},
 }
 
 
