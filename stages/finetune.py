@@ -7,7 +7,7 @@ from latent_digits.data.dataset import load_dataset
 from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.models.weights import load_encoder
 from latent_digits.project.params import load_params
-from latent_digits.study.execution import run_trainings, save_trained
+from latent_digits.study.execution import run_trainings, save_trained, save_untrained
 from latent_digits.study.variants import classifiers
 from latent_digits.tracking.stage_run import stage_run
 from latent_digits.training.hyperparameters import load_hyperparameters
@@ -23,7 +23,10 @@ def main() -> None:
     encoder = load_encoder(Path("data/models/ae.safetensors"), train)
 
     with stage_run("finetune", params.model_dump(include={"seed", "fabric", "finetune"})) as run:
-        trainings = classifiers(hparams, encoder, params.finetune, params.seed)
+        trainings = classifiers(hparams, encoder, params.finetune, params.seed, train)
+        if not train.classes:
+            save_untrained(trainings, train)
+            return
         cache = ResumeCache("finetune", data)
         trained = run_trainings(cache, data, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)

@@ -1,10 +1,11 @@
-"""prepare: get MNIST, verify it, and draw the train, validation and test sets."""
+"""prepare: get a data set, verify it, and draw the train, validation and test sets."""
 
 from pathlib import Path
 
 from latent_digits.console import run_stage
 from latent_digits.data.dataset import save_dataset
-from latent_digits.preparation.mnist import load_mnist
+from latent_digits.preparation.folders import load_folder
+from latent_digits.preparation.known import KNOWN, load_known
 from latent_digits.preparation.splits import draw_splits
 from latent_digits.project.params import load_params
 from latent_digits.tracking.stage_run import stage_run
@@ -12,9 +13,11 @@ from latent_digits.tracking.stage_run import stage_run
 
 def main() -> None:
     params = load_params()
-    mnist = load_mnist()
+    name = params.prepare.dataset
+    known = next((one for one in KNOWN if one.key == name), None)
+    found = load_known(known) if known else load_folder(Path(name))
 
-    splits = draw_splits(mnist, **params.prepare.model_dump())
+    splits = draw_splits(found, **params.prepare.model_dump(exclude={"dataset"}))
 
     with stage_run("prepare", params.model_dump(include={"prepare"})) as run:
         for name, dataset in splits._asdict().items():

@@ -21,7 +21,7 @@ def main() -> None:
     hparams = load_hyperparameters(Path("reports/hyperparameters.json"), train)
 
     with stage_run("train_ae", params.model_dump(include={"seed", "fabric", "train_ae"})) as run:
-        trainings = autoencoders(hparams, params.train_ae, params.seed)
+        trainings = autoencoders(hparams, params.train_ae, params.seed, train)
         cache = ResumeCache("train_ae", data)
         trained = run_trainings(cache, data, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)

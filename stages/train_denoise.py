@@ -22,7 +22,9 @@ def main() -> None:
 
     logged = params.model_dump(include={"seed", "fabric", "train_denoise", "noise"})
     with stage_run("train_denoise", logged) as run:
-        trainings = denoisers(hparams, params.train_denoise, params.noise.as_described, params.seed)
+        trainings = denoisers(
+            hparams, params.train_denoise, params.noise.as_described, params.seed, train
+        )
         cache = ResumeCache("train_denoise", data)
         trained = run_trainings(cache, data, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)

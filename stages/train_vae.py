@@ -21,7 +21,7 @@ def main() -> None:
     hparams = load_hyperparameters(Path("reports/hyperparameters.json"), train)
 
     with stage_run("train_vae", params.model_dump(include={"seed", "fabric", "train_vae"})) as run:
-        trainings = vaes(hparams, params.train_vae, params.seed)
+        trainings = vaes(hparams, params.train_vae, params.seed, train)
         cache = ResumeCache("train_vae", data)
         trained = run_trainings(cache, data, trainings, params.fabric, run.metrics)
         save_trained(trained, trainings, train, run)

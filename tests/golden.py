@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +31,7 @@ from latent_digits.report.figures.curves import Curve, Panel, learning_curves
 from latent_digits.report.figures.drawing import Drawing, save
 from latent_digits.report.figures.planes import scattered
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.preparation.mnist import Mnist
+from latent_digits.preparation.collection import DIGITS, Collection, Labelled
 from latent_digits.project.params import TuneParams
 from latent_digits.evaluation.arrays import interpolation, noise_panel, projections
 from latent_digits.preparation.splits import draw_splits
@@ -44,6 +44,7 @@ from latent_digits.study.trainings import (
     VaeTraining,
 )
 from latent_digits.search.sampler import PlannedTrial, Trial, run_trial, search, table
+from latent_digits.models.networks import REPORTS
 from latent_digits.models.weights import build
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -63,6 +64,8 @@ SEARCH = {
         "lr": {"low": 1e-5, "high": 1e-2},
         "batch_size": [32, 64],
         "dropout": {"low": 0.0, "high": 1.0},
+        "channels": [[8, 16, 32]],
+        "units": [64],
     },
     "report_hyperparameters": {
         "latent_dim": 33,
@@ -70,6 +73,8 @@ SEARCH = {
         "lr": 5.41e-3,
         "batch_size": 32,
         "dropout": 1.19e-3,
+        "channels": [8, 16, 32],
+        "units": 64,
     },
 }
 
@@ -84,8 +89,10 @@ def images(count: int, labels: np.ndarray, seed: int) -> np.ndarray:
 def sets() -> tuple[Dataset, Dataset, Dataset]:
     """A made-up data set, split as `prepare` does."""
     labels = [np.arange(count) * 7 % 10 for count in (500, 60)]
-    mnist = Mnist(images(500, labels[0], 1), labels[0], images(60, labels[1], 2), labels[1])
-    return draw_splits(mnist, train=300, val=150, test=50, stratify=True, seed=SEED)
+    parts = (Labelled(images(len(one), one, n), one) for n, one in enumerate(labels, 1))
+    return draw_splits(
+        Collection("made up", DIGITS, *parts), train=300, val=150, test=50, stratify=True, seed=SEED
+    )
 
 
 def nothing(event: Any) -> None:
@@ -131,7 +138,8 @@ def trials(training_data: TrainingData) -> list[Trial]:
 
 
 def loaded(trained: Trained, **about: Any) -> Any:
-    network = build({"latent_dim": Z, "hidden": HIDDEN, **about})
+    about = {"latent_dim": Z, "hidden": HIDDEN, "classes": 10, **asdict(REPORTS), **about}
+    network = build(about)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in trained.weights.items()})
     return engine.accelerate(network).eval()
 

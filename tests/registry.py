@@ -9,6 +9,7 @@ import torch
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import write_csv
 from latent_digits.models.weights import arrays_of, build, save_model
+from latent_digits.preparation.collection import DIGITS
 from latent_digits.tracking.addresses import sqlite_address
 from latent_digits.tracking.stage_run import stage_run
 
@@ -44,7 +45,9 @@ class Registry:
         """Log models of initial weights by `seed`, as if they had reached `val_loss`."""
         numbers = np.random.default_rng(data_seed)
         self.images = numbers.integers(0, 256, (6, 28, 28), dtype=np.uint8)
-        val = Dataset(self.images, np.arange(6), np.arange(6), f"split {data_seed}")
+        val = Dataset(
+            self.images, np.arange(6), np.arange(6), f"split {data_seed}", "made up", DIGITS
+        )
         save_dataset(Path("data/split/val.safetensors"), val)
         with stage_run("finetune", {"seed": seed}) as run:
             for name, about in ABOUT.items():

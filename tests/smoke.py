@@ -18,7 +18,7 @@ from latent_digits.commands.verify import environment
 PROJECT = Path(__file__).resolve().parent.parent
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "stages", "src"),
-    *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
+    *("data/.gitignore", "data/own", "reports/ablation.json", "reports/replicas.json"),
     "reports/verified.json",
 )
 BUDGETS: dict[str, Any] = {

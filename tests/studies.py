@@ -16,6 +16,7 @@ import yaml
 from latent_digits.catalogue import METRICS, MODELS, SERIES
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import write_csv, write_json, write_tensors
+from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import digest_of, read_study
 from latent_digits.project.replicas import recipe_of, summary
 from smoke import PROJECT
@@ -184,4 +185,4 @@ def dataset(count: int, seed: int) -> Dataset:
     """Made-up digits, for measures that need some images."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-    return Dataset(images, np.arange(count) % 10, np.arange(count), "digest")
+    return Dataset(images, np.arange(count) % 10, np.arange(count), "digest", "made up", DIGITS)

@@ -31,7 +31,7 @@ OWNERS = {
     "lightning_fabric": {"training/ranks.py"},
     "numba": {"engine/kernels.py", "arithmetic.py"},  # which settles how it compiles
     "optuna": {"search/sampler.py"},
-    "torchvision": {"preparation/mnist.py"},
+    "torchvision": {"preparation/known.py"},
 }
 # What is of no one module. Tests of the hall lie beside them.
 WHOLE = {"browser", "golden", "kills", "own_code", "parent_runs", "pipeline", "rooms", "speed"}

@@ -27,7 +27,8 @@ class Metric(NamedTuple):
 
     `scale` is how many of that unit are 1 of what the key has. `way` says how it is measured, in
     words that change when this does: values of different ways are not comparable. `on` says of
-    which images, and `drawn` whether noise or a sample is drawn for them.
+    which images, `drawn` whether noise or a sample is drawn for them, and `labelled` whether it
+    needs their labels.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Metric(NamedTuple):
     way: str
     on: Literal["test", "val"] = "test"
     drawn: bool = False
+    labelled: bool = False
 
     @property
     def group(self) -> str:
@@ -74,13 +76,21 @@ METRICS = (
         on="val",
     ),
     Metric("vae_2d.test_loss", "vae_2d_loss", "VAE Z = 2, loss an image", 1, LOSS, drawn=True),
-    Metric("classifier.test_accuracy", "accuracy_pct", "Classifier, accuracy %", 100, SHARE),
+    Metric(
+        "classifier.test_accuracy",
+        "accuracy_pct",
+        "Classifier, accuracy %",
+        100,
+        SHARE,
+        labelled=True,
+    ),
     Metric(
         "classifier_random_encoder.test_accuracy",
         "untrained_pct",
         "Classifier, untrained encoder, accuracy %",
         100,
         SHARE,
+        labelled=True,
     ),
     Metric(
         "classifier_end_to_end.test_accuracy",
@@ -88,13 +98,15 @@ METRICS = (
         "Classifier, end to end, accuracy %",
         100,
         SHARE,
+        labelled=True,
     ),
     Metric(
         "ae.davies_bouldin",
         "davies_bouldin",
         "Autoencoder, Davies-Bouldin index",
         1,
-        "Davies-Bouldin index of latents by digit",
+        "Davies-Bouldin index of latents by class",
         on="val",
+        labelled=True,
     ),
 )

@@ -11,6 +11,7 @@ from latent_digits.commands import ablation
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import read_json
 from latent_digits.models.networks import Autoencoder
+from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.params import load_params
 from latent_digits.training.hyperparameters import Hyperparameters
 from latent_digits.training.loop import Recipe
@@ -27,7 +28,7 @@ def ignore(event: object) -> None:
 
 def dataset(count: int) -> Dataset:
     images = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
-    return Dataset(images, np.arange(count) % 10, np.arange(count), "split")
+    return Dataset(images, np.arange(count) % 10, np.arange(count), "split", "made up", DIGITS)
 
 
 def test_a_training_is_measured_with_and_without_its_average() -> None:

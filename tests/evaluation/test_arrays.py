@@ -8,9 +8,9 @@ from torch import nn
 from latent_digits.arithmetic import one_thread
 from latent_digits.evaluation.arrays import (
     SHOWN,
+    classes_read,
     decoded_plane,
     denoising,
-    digits_read,
     layers,
     layers_of,
     prior_samples,
@@ -55,11 +55,11 @@ def test_failures_are_what_is_read_otherwise_than_labelled(
     assert (arrays["failed_label"] != arrays["failed_read"]).all()
     assert len(arrays["failed_clean"]) == min(SHOWN, counts["misread"]["denoised"]) > 0
     for group in ("typical", "failed"):
-        read = digits_read(classifier, arrays[f"{group}_denoised"])
+        read = classes_read(classifier, arrays[f"{group}_denoised"])
         np.testing.assert_array_equal(read, arrays[f"{group}_read"])
     first = sample.images[:SHOWN, 0].numpy() / np.float32(255)
     np.testing.assert_allclose(arrays["typical_clean"], first)
-    clean = digits_read(classifier, sample.images.float() / 255)
+    clean = classes_read(classifier, sample.images.float() / 255)
     assert counts["misread"]["clean"] == (clean != sample.labels.numpy()).sum()
 
 
@@ -107,7 +107,7 @@ def test_shares_of_variance() -> None:
 
 def test_layers_are_the_models_own() -> None:
     model = Autoencoder(3, 0.1).eval()
-    found = layers(model)
+    found = layers(model, 28)
     shapes = [[1, 28, 28], [8, 14, 14], [16, 7, 7], [32, 3, 3], [288], [64], [3]]
     assert [row["shape"] for row in found["encoder"]] == shapes
     assert [row["shape"] for row in found["decoder"]] == shapes[::-1]

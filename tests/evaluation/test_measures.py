@@ -41,7 +41,7 @@ def test_interval_of_a_mean(evaluation: Evaluation) -> None:
 def test_pca_is_sklearns_and_all_components_lose_nothing(evaluation: Evaluation) -> None:
     few, many = (evaluation.summary(evaluation.pca(n))["test_mse"] for n in (2, 59))
     assert few > many > 0
-    same = Evaluation(evaluation.train, evaluation.val, evaluation.train, 3, 100)
+    same = Evaluation(evaluation.train, evaluation.val, evaluation.train, 3, 100, "", ())
     assert same.summary(same.pca(59))["test_mse"] == pytest.approx(0, abs=1e-10)
 
 

@@ -10,6 +10,7 @@ from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import UserError
 from latent_digits.evaluation import metrics
 from latent_digits.evaluation.metrics import MEASURED_BY, headlines, load_models, measured
+from studies import dataset
 
 ANYTHING: Any = None
 
@@ -83,6 +84,6 @@ def test_the_members_of_a_series_are_found_in_its_folder(
     (tmp_path / "latents").mkdir()
     for name in ("8.safetensors", "16.safetensors", ".8.safetensors.draft"):
         (tmp_path / "latents" / name).touch()
-    models = load_models(tmp_path, ANYTHING)
+    models = load_models(tmp_path, dataset(10, 1))
     assert list(models.networks) == [*MODELS, "latents/16", "latents/8"]
     assert loaded == [tmp_path / f"{name}.safetensors" for name in models.networks]

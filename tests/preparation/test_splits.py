@@ -8,19 +8,21 @@ import pytest
 from latent_digits.console import UserError
 from latent_digits.data.dataset import load_dataset, require_same_split, save_dataset
 from latent_digits.data.storage import write_tensors
-from latent_digits.preparation.mnist import Mnist
+from latent_digits.preparation.collection import DIGITS, Collection, Labelled
 from latent_digits.preparation.splits import Splits, draw_splits
 
 
-def mnist() -> Mnist:
+def collection() -> Collection:
     rng = np.random.default_rng(0)
     labels, test_labels = rng.integers(0, 10, 2000), rng.integers(0, 10, 300)
     images = rng.integers(0, 256, (2000, 28, 28), dtype=np.uint8)
-    return Mnist(images, labels, images[:300], test_labels)
+    return Collection(
+        "made up", DIGITS, Labelled(images, labels), Labelled(images[:300], test_labels)
+    )
 
 
 def draw(seed: int = 1, train: int = 800, val: int = 200, test: int = 300) -> Splits:
-    return draw_splits(mnist(), train, val, test, stratify=True, seed=seed)
+    return draw_splits(collection(), train, val, test, stratify=True, seed=seed)
 
 
 def test_sizes_and_disjointness() -> None:
@@ -31,16 +33,16 @@ def test_sizes_and_disjointness() -> None:
 
 
 def test_images_and_labels_follow_their_index() -> None:
-    source, splits = mnist(), draw()
+    source, splits = collection(), draw()
     for part in (splits.train, splits.val):
-        np.testing.assert_array_equal(part.images, source.train_images[part.index])
-        np.testing.assert_array_equal(part.labels, source.train_labels[part.index])
-    np.testing.assert_array_equal(splits.test.images, source.test_images)
+        np.testing.assert_array_equal(part.images, source.train.images[part.index])
+        np.testing.assert_array_equal(part.labels, source.train.labels[part.index])
+    np.testing.assert_array_equal(splits.test.images, source.test.images)
 
 
 def test_stratified() -> None:
     splits = draw()
-    whole = np.bincount(mnist().train_labels, minlength=10) / 2000
+    whole = np.bincount(collection().train.labels, minlength=10) / 2000
     for part in (splits.train, splits.val):
         shares = np.bincount(part.labels, minlength=10) / len(part.labels)
         np.testing.assert_allclose(shares, whole, atol=0.006)

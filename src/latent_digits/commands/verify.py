@@ -47,7 +47,7 @@ FOLDER = Path(".resume/verify")
 Found = tuple[str, str, list[str]]  # stage, output, how it differs
 COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
-    *("data/.gitignore", "reports/ablation.json", "reports/replicas.json"),
+    *("data/.gitignore", "data/own", "reports/ablation.json", "reports/replicas.json"),
 )
 # As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
 SECONDS = {

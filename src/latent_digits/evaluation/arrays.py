@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.engine.functional import normal_sample, pixels
-from latent_digits.evaluation.measures import LabelledImages, latents, predict, reconstructions
+from latent_digits.evaluation.measures import (
+    LabelledImages,
+    latents,
+    predictions,
+    reconstructions,
+)
 from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
-from latent_digits.models.objectives import measure
 from latent_digits.study.noise import Noise, corrupted
 
 SHOWN = 9  # images a figure: the same of every model
@@ -22,12 +26,12 @@ GRID = 15  # decoded images a side of a plane
 
 
 def pairs(model: nn.Module, inputs: Tensor) -> Arrays:
-    """What the model sees and what it makes of it, [N, 28, 28] each."""
+    """What the model sees and what it makes of it, [N, S, S] each."""
     return {"input": pixels(inputs)[:, 0].numpy(), "output": reconstructions(model, inputs)}
 
 
 def noise_panel(image: Tensor, noise: Noise, seed: int) -> np.ndarray:
-    """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, 28, 28]."""
+    """One image clean, with Gaussian, salt & pepper, speckle, and all three, [5, S, S]."""
     x = pixels(image)[None]
     torch.manual_seed(seed)
     return torch.cat([x, *(kind(x) for kind in kinds_of(noise).values())])[:, 0].numpy()
@@ -46,18 +50,26 @@ def kinds_of(noise: Noise) -> dict[str, Noise]:
 
 
 def denoising(
-    denoiser: nn.Module, classifier: nn.Module, sample: LabelledImages, noise: Noise, seed: int
+    denoiser: nn.Module,
+    classifier: nn.Module | None,
+    sample: LabelledImages,
+    noise: Noise,
+    seed: int,
 ) -> tuple[Arrays, Row]:
     """The first SHOWN images clean, noisy and denoised, the first SHOWN that failed; and counts.
 
-    An image has failed where the classifier reads it, denoised, otherwise than its label. Of each
-    there is the label and what the classifier reads; the counts are over the whole sample, and say
-    of clean and of noisy images, too, how many are misread.
+    An image has failed where the classifier reads it, denoised, otherwise than its label; without a
+    classifier none is known to. Of each there is the label and what the classifier reads; the
+    counts are over the whole sample, and say of clean and of noisy images, too, how many are
+    misread.
     """
     noisy = corrupted(sample.images, noise, seed)
     denoised = torch.from_numpy(reconstructions(denoiser, noisy))[:, None]
     kinds = {"clean": pixels(sample.images), "noisy": noisy, "denoised": denoised}
-    read = {name: digits_read(classifier, images) for name, images in kinds.items()}
+    if classifier is None:
+        found = {f"typical_{name}": one[:SHOWN, 0].numpy() for name, one in kinds.items()}
+        return found, {"images": len(noisy)}
+    read = {name: classes_read(classifier, images) for name, images in kinds.items()}
     labels = sample.labels.numpy()
     failed = np.flatnonzero(read["denoised"] != labels)
     shown = {"typical": np.arange(len(labels))[:SHOWN], "failed": failed[:SHOWN]}
@@ -68,32 +80,34 @@ def denoising(
     }
     for group, indices in shown.items():
         arrays |= {f"{group}_label": labels[indices], f"{group}_read": read["denoised"][indices]}
-    misread = {name: int((digits != labels).sum()) for name, digits in read.items()}
+    misread = {name: int((found != labels).sum()) for name, found in read.items()}
     return arrays, {"images": len(labels), "misread": misread}
 
 
-def digits_read(classifier: nn.Module, images: Tensor | np.ndarray) -> np.ndarray:
-    """The digit that a classifier takes each image for, [N]; images are [N, (1,) 28, 28]."""
-    x = torch.as_tensor(images).reshape(-1, 1, 28, 28)
-    return measure(classifier, predict, x, x, seed=0)["digit"].numpy()
+def classes_read(classifier: nn.Module, images: Tensor | np.ndarray) -> np.ndarray:
+    """The class that a classifier takes each image for, [N]; images are [N, (1,) S, S]."""
+    x = torch.as_tensor(images)
+    return predictions(classifier, x if x.ndim == 4 else x[:, None])
 
 
 def interpolation(
     model: Autoencoder | VariationalAutoencoder, sample: LabelledImages, steps: int
 ) -> np.ndarray:
-    """A straight line between the latents of the first "0" and the first "9", decoded; a VAE's are
-    the means.
+    """A straight line between the latents of two images, decoded; a VAE's are the means.
 
-    Returns [steps, 28, 28].
+    They are the first ones of the first and of the last class, or without labels the first two.
+    Returns [steps, S, S].
     """
-    first, last = (sample.images[sample.labels == digit][:1] for digit in (0, 9))
-    ends = torch.from_numpy(latents(model, torch.cat([first, last])))
+    last = int(sample.labels.max())
+    labels = sample.labels if last >= 0 else torch.arange(len(sample.images))
+    ends = torch.cat([sample.images[labels == label][:1] for label in (0, max(last, 1))])
+    ends = torch.from_numpy(latents(model, ends))
     path = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps)[:, None])
     return decoded(model, path)
 
 
 def prior_samples(model: VariationalAutoencoder, latent_dim: int, seed: int) -> np.ndarray:
-    """DRAWN draws z ~ N(0, I), decoded: [DRAWN, 28, 28]."""
+    """DRAWN draws z ~ N(0, I), decoded: [DRAWN, S, S]."""
     torch.manual_seed(seed)
     standard = torch.zeros(DRAWN, latent_dim)
     return decoded(model, normal_sample(standard, standard))
@@ -102,7 +116,7 @@ def prior_samples(model: VariationalAutoencoder, latent_dim: int, seed: int) -> 
 def decoded_plane(model: Autoencoder | VariationalAutoencoder, z: np.ndarray) -> Arrays:
     """What the decoder draws all over the square that holds 99 % of two latents, [N, 2], each.
 
-    "grid" [GRID, GRID, 28, 28] begins at the top left, where latent 2 is largest; "window" [2, 2]
+    "grid" [GRID, GRID, S, S] begins at the top left, where latent 2 is largest; "window" [2, 2]
     has the ends of the square, of latent 1 and of latent 2.
     """
     low, high = np.quantile(z, (0.005, 0.995), axis=0)
@@ -111,12 +125,12 @@ def decoded_plane(model: Autoencoder | VariationalAutoencoder, z: np.ndarray) ->
     places = np.stack(np.meshgrid(middle[0] + cells, middle[1] - cells), axis=-1)
     grid = decoded(model, torch.from_numpy(places.reshape(-1, 2).astype(np.float32)))
     window = np.stack([middle - half, middle + half], axis=1)
-    return {"grid": grid.reshape(GRID, GRID, 28, 28), "window": window}
+    return {"grid": grid.reshape(GRID, GRID, *grid.shape[1:]), "window": window}
 
 
 @torch.no_grad()
 def decoded(model: Autoencoder | VariationalAutoencoder, z: Tensor) -> np.ndarray:
-    """Latents [N, Z] to images [N, 28, 28]."""
+    """Latents [N, Z] to images [N, S, S]."""
     return model.decoder(z)[:, 0].numpy()
 
 
@@ -139,9 +153,9 @@ def projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     }
 
 
-def layers(model: Autoencoder) -> Row:
+def layers(model: Autoencoder, size: int) -> Row:
     """Encoder and decoder, layer by layer, as they are: see `layers_of`."""
-    image = torch.zeros(1, 1, 28, 28)
+    image = torch.zeros(1, 1, size, size)
     with torch.no_grad():
         z = model.encoder(image)
         return {

@@ -1,6 +1,6 @@
 """The denoiser beside classical filters: by kind of noise and strength, on test images.
 
-Images are [N, 28, 28] in [0, 1] but for the stored ones. x clean, y noisy.
+Images are [N, S, S] in [0, 1] but for the stored ones. x clean, y noisy.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from latent_digits.evaluation.measures import (
     Evaluation,
     LabelledImages,
     Measured,
-    digits,
+    predictions,
     reconstructions,
 )
 from latent_digits.evaluation.metrics import Models, denoisers_noises
@@ -28,15 +28,18 @@ TUNED_ON = 500  # validation images
 
 
 def denoising(evaluation: Evaluation, models: Models, params: Params) -> Measured:
-    """MSE and the classifier's accuracy by kind of noise, strength and method.
+    """MSE and the classifier's accuracy, if there is one, by kind of noise, strength and method.
 
     The strength multiplies all four numbers of the noise as described. Filters are tuned on
     validation images under the same noise.
     """
     test = thinned(evaluation.test, params.evaluate.denoised_images)
     val = thinned(evaluation.val, TUNED_ON)
-    clean = right_of(models.networks["classifier"], stacked(test.images), test.labels)
-    found: dict[str, float | np.ndarray] = {"denoising/clean/accuracy": clean}
+    classifier = models.networks.get("classifier")
+    found: dict[str, float | np.ndarray] = {}
+    if classifier:
+        clean = right_of(classifier, stacked(test.images), test.labels)
+        found["denoising/clean/accuracy"] = clean
     as_described, _ = denoisers_noises(params.noise)
     for kind, noise in kinds_of(as_described).items():
         for strength in params.evaluate.noise_strengths:
@@ -54,20 +57,22 @@ def denoising(evaluation: Evaluation, models: Models, params: Params) -> Measure
                 "denoiser": reconstructions(models.networks["denoiser"], noisy),
                 **{name: one(stacked(noisy)) for name, one in filters.items()},
             }
-            measured = compared(made, test, models.networks["classifier"])
+            measured = compared(made, test, classifier)
             found |= {f"{where}/{name}": values for name, values in measured.items()}
             found |= {f"{where}/{name}/strength": one.strength for name, one in filters.items()}
     return found
 
 
 def compared(
-    made: Mapping[str, np.ndarray], clean: LabelledImages, classifier: nn.Module
+    made: Mapping[str, np.ndarray], clean: LabelledImages, classifier: nn.Module | None
 ) -> dict[str, np.ndarray]:
     """What each method made: its error, its accuracy, and the denoiser's less each filter's."""
-    error = {name: squared_error(one, stacked(clean.images)) for name, one in made.items()}
-    right = {name: right_of(classifier, one, clean.labels) for name, one in made.items()}
+    measures = {"mse": lambda one: squared_error(one, stacked(clean.images))}
+    if classifier:
+        measures["accuracy"] = lambda one: right_of(classifier, one, clean.labels)
     found: dict[str, np.ndarray] = {}
-    for what, values in (("mse", error), ("accuracy", right)):
+    for what, measured in measures.items():
+        values = {name: measured(one) for name, one in made.items()}
         found |= {f"{name}/{what}": one for name, one in values.items()}
         found |= {
             f"denoiser - {name}/{what}": values["denoiser"] - values[name] for name in FILTERS
@@ -82,7 +87,7 @@ def thinned(sample: LabelledImages, count: int) -> LabelledImages:
 
 
 def stacked(images: Tensor) -> np.ndarray:
-    """Images [N, 1, 28, 28] as floats [N, 28, 28], one behind the other in memory."""
+    """Images [N, 1, S, S] as floats [N, S, S], one behind the other in memory."""
     return np.ascontiguousarray(pixels(images)[:, 0].numpy())
 
 
@@ -93,5 +98,5 @@ def squared_error(x_hat: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def right_of(classifier: nn.Module, images: np.ndarray, labels: Tensor) -> np.ndarray:
     """1 for each image that the classifier takes for what it is, else 0: float64 [N]."""
-    found = digits(classifier, torch.from_numpy(images)[:, None])
+    found = predictions(classifier, torch.from_numpy(images)[:, None])
     return (found == labels.numpy()).astype(np.float64)

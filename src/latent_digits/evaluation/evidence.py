@@ -42,6 +42,7 @@ from latent_digits.study.noise import Noise, corrupted
 Evidence = dict[str, Metrics]
 COMPONENTS = (2, 4, 8, 16, 33, 50)  # of PCA: those of the search's range, and the report's 33
 SMALL = Noise(0.0, 0.01, 0.0, 0.0)  # what hardly changes an image: a tenth of its range
+DIGITS = tuple("0123456789")
 COMPARED = ("ae", "vae")  # of one number of latents
 WAYS = {  # to a classifier, by the model that learns from all labels
     "pretrained": "classifier",
@@ -108,11 +109,13 @@ def pca_errors(pca: PCA, x: np.ndarray, counts: Sequence[int]) -> dict[int, np.n
 
 
 def clusters(evaluation: Evaluation, models: Models, pca: PCA) -> Measured:
-    """How the digits lie together: in pixels, principal components and latents.
+    """How the classes lie together: in pixels, principal components and latents.
 
-    k-NN asks for the digit of a test image among the validation images; no model was trained on
+    k-NN asks for the class of a test image among the validation images; no model was trained on
     either. Of the models there is the Davies-Bouldin index in `evaluation.json`.
     """
+    if not evaluation.classes:
+        return {}
     val, test = evaluation.val, evaluation.test
     components = pca.transform(flat(val.images)), pca.transform(flat(test.images))
     z = models.about["ae"]["latent_dim"]
@@ -138,8 +141,9 @@ def clusters(evaluation: Evaluation, models: Models, pca: PCA) -> Measured:
             for one, other in (("ae", "pixels"), ("ae", "pca"), ("vae_2d", "ae_2d"))
         },
         **{
-            f"davies_bouldin/{name}": evaluation.davies_bouldin(known)
+            f"davies_bouldin/{name}": value
             for name, (known, _) in linear.items()
+            for value in evaluation.davies_bouldin(known).values()
         },
     }
 
@@ -179,7 +183,7 @@ def robustness(evaluation: Evaluation, models: Models) -> Measured:
 
 def smoothness(evaluation: Evaluation, models: Models, most: int) -> Measured:
     """Of straight lines between the latents of two test images: how evenly the images change, and
-    how far from digits they are half way.
+    how far from real ones they are half way.
     """
     images = evaluation.test.images
     some, others = np.array_split(np.arange(len(images)), 2)
@@ -187,7 +191,7 @@ def smoothness(evaluation: Evaluation, models: Models, most: int) -> Measured:
     measures = {
         "unevenness": unevenness,
         "bending": bending,
-        "departure": partial(departure, digits=flat(evaluation.val.images)),
+        "departure": partial(departure, images=flat(evaluation.val.images)),
     }
     found: dict[str, dict[str, np.ndarray]] = {what: {} for what in measures}
     for name in COMPARED:
@@ -203,6 +207,8 @@ def from_zero_to_nine(evaluation: Evaluation, models: Models, most: int) -> Meas
 
     "through" is at any frame between the ends, "middle" at the one half way.
     """
+    if evaluation.classes != DIGITS:
+        return {}
     labels, images = evaluation.test.labels.numpy(), evaluation.test.images
     zeros, nines = (np.flatnonzero(labels == digit) for digit in (0, 9))
     start, end = disjoint_pairs(zeros, nines, most, evaluation.seed_for("claims", "0 to 9"))
@@ -225,6 +231,8 @@ def labels(evaluation: Evaluation, found: Mapping[str, Measured]) -> Measured:
     "gain" is what pretraining brings over training end to end, and "more" by how much that is above
     the gain with all labels.
     """
+    if not evaluation.classes:
+        return {}
     most = len(evaluation.train.labels)
     right = {(way, most): found[name]["test_accuracy"] for way, name in WAYS.items()}
     for name, measured in found.items():
@@ -245,6 +253,8 @@ def operations(evaluation: Evaluation, models: Models) -> Measured:
     """What an image costs in a classifier's encoder and head, forwards, in additions and
     multiplications of their layers: a measure of time that no machine changes.
     """
+    if not evaluation.classes:
+        return {}
     classifier, x = models.networks["classifier"], pixels(evaluation.test.images[:1])
     with engine.off(), torch.no_grad():
         return {

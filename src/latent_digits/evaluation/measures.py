@@ -37,7 +37,7 @@ Measured = Mapping[str, float | int | np.ndarray]  # an array has a value a test
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """A stored set as tensors: images uint8 [N, 1, 28, 28], labels [N]."""
+    """A stored set as tensors: images uint8 [N, 1, S, S], labels [N], all -1 if there are none."""
 
     images: Tensor
     labels: Tensor
@@ -45,13 +45,17 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The sets that models are measured on, the seed of what is drawn, and bootstrap resamples."""
+    """The sets that models are measured on, the seed of what is drawn, bootstrap resamples, and the
+    data set's name and classes; without classes nothing is measured that needs labels.
+    """
 
     train: LabelledImages
     val: LabelledImages
     test: LabelledImages
     seed: int
     resamples: int
+    name: str
+    classes: tuple[str, ...]
 
     def seed_for(self, *position: str) -> int:
         return seed_for(self.seed, "evaluate", *position)
@@ -81,18 +85,19 @@ class Evaluation:
         return measure(model, values_of, inputs, targets, self.seed_for("sampling"))
 
     def autoencoder(self, model: nn.Module) -> Measured:
-        """MSE on validation and test, and how well the latents separate the digits."""
+        """MSE on validation and test, and how well the latents separate the classes."""
         val = self.values(model, reconstruction, self.val.images, self.val.images)["loss"]
         test = self.values(model, reconstruction, self.test.images, self.test.images)["loss"]
         return {
             "val_mse": mean(val),
             "test_mse": array(test),
-            "davies_bouldin": self.davies_bouldin(latents(model, self.val.images)),
+            **self.davies_bouldin(latents(model, self.val.images)),
         }
 
     def pca(self, components: int) -> Measured:
         """The linear baseline: test MSE through as many principal components as latents."""
         train, test = flat(self.train.images), flat(self.test.images)
+        components = min(components, *train.shape)
         model = PCA(components, svd_solver="covariance_eigh").fit(train)
         error = ((model.inverse_transform(model.transform(test)) - test) ** 2).mean(axis=1)
         return {"components": components, "test_mse": error.astype(np.float64)}
@@ -133,7 +138,7 @@ class Evaluation:
             "test_kl": array(test["kl"]),
             "test_mse": array(decoded["loss"]),
             "active_units": int((means.var(axis=0) > active_variance).sum()),
-            "davies_bouldin": self.davies_bouldin(means),
+            **self.davies_bouldin(means),
         }
 
     def classifier(self, model: nn.Module, trainable_parameters: int) -> Measured:
@@ -154,16 +159,19 @@ class Evaluation:
         return self.values(model, classification, sample.images, sample.labels)["accuracy"]
 
     def confusion(self, model: nn.Module) -> np.ndarray:
-        """Test images by true digit (row) and predicted digit (column), int64 [10, 10]."""
-        return confusion_matrix(self.test.labels.numpy(), self.predicted(model), labels=range(10))
+        """Test images by true class (row) and predicted class (column), int64 [K, K]."""
+        labels = range(len(self.classes))
+        return confusion_matrix(self.test.labels.numpy(), self.predicted(model), labels=labels)
 
     def predicted(self, model: nn.Module) -> np.ndarray:
-        """The digit that a classifier takes each test image for, uint8 [N]."""
-        return digits(model, self.test.images)
+        """The class that a classifier takes each test image for, [N]."""
+        return predictions(model, self.test.images)
 
-    def davies_bouldin(self, z: np.ndarray) -> float:
-        """Davies & Bouldin 1979, of the digits as clusters: smaller is better separated."""
-        return float(davies_bouldin_score(z, self.val.labels.numpy()))
+    def davies_bouldin(self, z: np.ndarray) -> Metrics:
+        """Davies & Bouldin 1979, of the classes as clusters: smaller is better separated."""
+        if not self.classes:
+            return {}
+        return {"davies_bouldin": float(davies_bouldin_score(z, self.val.labels.numpy()))}
 
 
 def evaluation_of(
@@ -174,7 +182,8 @@ def evaluation_of(
         LabelledImages(torch.from_numpy(one.images)[:, None], torch.from_numpy(one.labels))
         for one in (train, val, test)
     )
-    return Evaluation(*samples, seed=seed, resamples=resamples)
+    about = {"name": train.name, "classes": train.classes}
+    return Evaluation(*samples, seed=seed, resamples=resamples, **about)
 
 
 def decoded_mean(model: VariationalAutoencoder, x: Tensor) -> Tensor:
@@ -188,12 +197,12 @@ def decode_mean(model: Any, x: Tensor, target: Tensor) -> Values:
 
 
 def predict(model: nn.Module, x: Tensor, labels: Tensor) -> Values:
-    return {"digit": model(x).argmax(1)}
+    return {"class": model(x).argmax(1)}
 
 
-def digits(model: nn.Module, images: Tensor) -> np.ndarray:
-    """The digit that a classifier takes each image for, uint8 [N]."""
-    return measure(model, predict, images, images, seed=0)["digit"].numpy().astype(np.uint8)
+def predictions(model: nn.Module, images: Tensor) -> np.ndarray:
+    """The class that a classifier takes each image for, int64 [N]."""
+    return measure(model, predict, images, images, seed=0)["class"].numpy()
 
 
 def latents(model: nn.Module, images: Tensor) -> np.ndarray:
@@ -208,7 +217,7 @@ def latents(model: nn.Module, images: Tensor) -> np.ndarray:
 
 
 def reconstructions(model: nn.Module, inputs: Tensor) -> np.ndarray:
-    """What the model makes of each input, [N, 28, 28]; of a VAE, from the mean."""
+    """What the model makes of each input, [N, S, S]; of a VAE, from the mean."""
 
     def reconstruct(model: nn.Module, x: Tensor, _: Tensor) -> Values:
         if isinstance(model, VariationalAutoencoder):
@@ -219,7 +228,7 @@ def reconstructions(model: nn.Module, inputs: Tensor) -> np.ndarray:
 
 
 def flat(images: Tensor) -> np.ndarray:
-    """Images as rows of floats in [0, 1], [N, 784]."""
+    """Images as rows of floats in [0, 1], [N, S · S]."""
     return pixels(images).flatten(1).numpy()
 
 

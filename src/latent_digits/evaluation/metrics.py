@@ -19,9 +19,9 @@ from latent_digits.data.resume_cache import ResumeCache
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.evaluation.arrays import (
     SHOWN,
+    classes_read,
     decoded_plane,
     denoising,
-    digits_read,
     interpolation,
     layers,
     noise_panel,
@@ -47,7 +47,8 @@ class Models(NamedTuple):
 def load_models(folder: Path, dataset: Dataset) -> Models:
     """All models of the study, checked against the split of `dataset`.
 
-    Raises UserError where `folder` has another, which nobody would measure.
+    Without labels there are no classifiers. Raises UserError where `folder` has another model,
+    which nobody would measure.
     """
     kept = {path.stem for path in folder.glob("[!.]*") if path.is_dir() or path.suffix == SUFFIX}
     if others := kept - {*MODELS, *SERIES}:
@@ -57,6 +58,7 @@ def load_models(folder: Path, dataset: Dataset) -> Models:
         )
     members = [path for one in SERIES for path in sorted(folder.glob(f"{one}/[!.]*{SUFFIX}"))]
     names = [*MODELS, *(f"{path.parent.name}/{path.stem}" for path in members)]
+    names = [name for name in names if dataset.classes or not kind_of(name).startswith(CLASSIFIER)]
     loaded = {name: load_model(folder / f"{name}{SUFFIX}", dataset) for name in names}
     networks: dict[str, nn.Module] = {name: model for name, (model, _) in loaded.items()}
     return Models(networks, {name: about for name, (_, about) in loaded.items()})
@@ -85,7 +87,13 @@ def classifier_of_few_labels(
     return evaluation.classifier_of_few_labels(models.networks[name])
 
 
+def kind_of(name: str) -> str:
+    """How a model is measured, by its name."""
+    return MODELS.get(name) or SERIES[name.partition("/")[0]]
+
+
 SUFFIX = ".safetensors"
+CLASSIFIER = "classifier"  # how their kinds begin
 MEASURED_BY: dict[str, Callable[[Evaluation, Models, Params, str], Measured]] = {
     "autoencoder": autoencoder,
     "denoiser": denoiser,
@@ -113,8 +121,7 @@ def measured(
             "comparison would see it; add one to catalogue.METRICS."
         )
     for name in models.networks:
-        kind = MODELS.get(name) or SERIES[name.partition("/")[0]]
-        yield name, MEASURED_BY[kind](evaluation, models, params, name)
+        yield name, MEASURED_BY[kind_of(name)](evaluation, models, params, name)
     yield "pca", evaluation.pca(models.about["ae"]["latent_dim"])
 
 
@@ -131,14 +138,25 @@ def all_measured(evaluation: Evaluation, models: Models, params: Params) -> dict
 
 
 def headlines(found: Mapping[str, Measured]) -> Metrics:
-    """The content of `metrics.json`. Raises UserError for a headline that nobody measures."""
+    """The content of `metrics.json`; without labels, of what needs none.
+
+    Raises UserError for a headline that nobody measures.
+    """
     measured = {f"{group}.{name}" for group, values in found.items() for name in values}
-    if missing := {one.key for one in METRICS} - measured:
+    if missing := {one.key for one in told(found)} - measured:
         raise UserError(
             f"catalogue.METRICS has {listed(missing)}, which is not measured; there are "
             f"{listed(measured)}."
         )
-    return {one.name: one.scale * float(np.mean(found[one.group][one.of_group])) for one in METRICS}
+    return {
+        one.name: one.scale * float(np.mean(found[one.group][one.of_group])) for one in told(found)
+    }
+
+
+def told(found: Mapping[str, Measured]) -> list[Metric]:
+    """The headlines that there can be: without labels there are no classifiers."""
+    labelled = any(kind.startswith(CLASSIFIER) for kind in map(MODELS.get, found) if kind)
+    return [one for one in METRICS if labelled or not one.labelled]
 
 
 def listed(names: Iterable[str]) -> str:
@@ -151,18 +169,22 @@ def per_image(
     """The content of `per_image.safetensors`: arrays of a value a test image, and a description.
 
     Errors are in the headline's unit, float16: three digits, and their mean five. Of a classifier
-    there is the digit that it took each image for, under the headline's name like the others. The
-    description says of every headline how it was measured, so that two that differ in this are
-    never compared.
+    there is the class that it took each image for, under the headline's name like the others. The
+    description has the classes' names, and says of every headline how it was measured, so that two
+    that differ in this are never compared.
     """
-    arrays: Arrays = {"labels": evaluation.test.labels.numpy().astype(np.uint8)}
-    for one in METRICS:
+    arrays: Arrays = {}
+    small = np.min_scalar_type(len(evaluation.classes))
+    if evaluation.classes:
+        arrays["labels"] = evaluation.test.labels.numpy().astype(small)
+    for one in told(found):
         values = found[one.group][one.of_group]
-        if MODELS.get(one.group) == "classifier":
-            arrays[one.name] = evaluation.predicted(models.networks[one.group])
+        if MODELS.get(one.group) == CLASSIFIER:
+            arrays[one.name] = evaluation.predicted(models.networks[one.group]).astype(small)
         elif isinstance(values, np.ndarray):
             arrays[one.name] = (one.scale * values).astype(np.float16)
-    return arrays, {"ways": {one.name: way(one, evaluation, params) for one in METRICS}}
+    ways = {one.name: way(one, evaluation, params) for one in told(found)}
+    return arrays, {"ways": ways, "classes": evaluation.classes}
 
 
 def way(metric: Metric, evaluation: Evaluation, params: Params) -> Row:
@@ -185,9 +207,12 @@ def digest_of_images(sample: LabelledImages) -> str:
 
 
 def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> tuple[Arrays, Row]:
-    """The content of `data/arrays.safetensors`: arrays, named such as "ae.input", and facts."""
-    network, val = models.networks, evaluation.val
-    shown, reader = val.images[:SHOWN], network["classifier"]
+    """The content of `data/arrays.safetensors`: arrays, named such as "ae.input", and facts.
+
+    Without labels it lacks what a classifier reads, and `val.labels`.
+    """
+    network, val, classes = models.networks, evaluation.val, evaluation.classes
+    shown, reader = val.images[:SHOWN], network.get("classifier")
     as_described, _ = denoisers_noises(params.noise)
     figure_3 = Noise(**params.noise.figure_3.model_dump())
     panel_seed, noise_seed = evaluation.seed_for("panel"), evaluation.seed_for("noise", "val")
@@ -203,28 +228,32 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> tuple[
     denoised, counts = denoising(network["denoiser"], reader, val, as_described, noise_seed)
     groups: dict[str, Arrays] = {
         "ae": pairs(network["ae"], shown) | projected | {"variance_shares": variance_shares(z)},
-        "vae": pairs(network["vae"], shown)
-        | {"prior": drawn, "prior_read": digits_read(reader, drawn)},
-        "path": paths | {f"{name}_read": digits_read(reader, path) for name, path in paths.items()},
+        "vae": pairs(network["vae"], shown) | {"prior": drawn},
+        "path": paths,
         "noise": {
             "figure_3": noise_panel(val.images[0], figure_3, panel_seed),
             "as_described": noise_panel(val.images[0], as_described, panel_seed),
         },
         "denoiser": denoised,
         **{name: {"z": z} | decoded_plane(network[name], z) for name, z in planes.items()},
-        "classifier": {"confusion": evaluation.confusion(reader)},
-        "val": {"labels": val.labels.numpy()},
     }
+    facts: Row = {
+        "data": {"name": evaluation.name, "classes": classes, "size": shown.shape[-1]},
+        "layers": layers(network["ae"], shown.shape[-1]),
+        "parameters": {name: parameter_count(network[name]) for name in ("ae", "vae")},
+        "noise": params.noise.model_dump(include={"figure_3", "as_described"}),
+        "denoising": counts,
+        "path": {"from": classes[0], "to": classes[-1]} if classes else {},
+    }
+    if reader:
+        groups["vae"]["prior_read"] = classes_read(reader, drawn)
+        groups["path"] |= {f"{name}_read": classes_read(reader, one) for name, one in paths.items()}
+        groups["classifier"] = {"confusion": evaluation.confusion(reader)}
+        groups["val"] = {"labels": val.labels.numpy()}
     arrays = {
         f"{group}.{name}": array
         for group, arrays in groups.items()
         for name, array in arrays.items()
-    }
-    facts = {
-        "layers": layers(network["ae"]),
-        "parameters": {name: parameter_count(network[name]) for name in ("ae", "vae")},
-        "noise": params.noise.model_dump(include={"figure_3", "as_described"}),
-        "denoising": counts,
     }
     return arrays, facts
 

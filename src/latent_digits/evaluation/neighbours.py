@@ -1,4 +1,4 @@
-"""How far points of one digit lie together: by the labels of a point's nearest neighbours."""
+"""How far points of one class lie together: by the labels of a point's nearest neighbours."""
 
 import numpy as np
 

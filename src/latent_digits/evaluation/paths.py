@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latent_digits.evaluation.measures import digits as digits_of
+from latent_digits.evaluation.measures import predictions
 from latent_digits.evaluation.neighbours import nearest
 from latent_digits.models.objectives import EVAL_BATCH
 
@@ -27,7 +27,7 @@ def disjoint_pairs(
 
 @torch.no_grad()
 def decoded_paths(model: nn.Module, start: np.ndarray, end: np.ndarray) -> Tensor:
-    """The frames on the lines between latents [P, Z] and [P, Z]: [P, T, 28, 28]."""
+    """The frames on the lines between latents [P, Z] and [P, Z]: [P, T, S, S]."""
     share = torch.linspace(0, 1, FRAMES)[:, None]
     z = torch.lerp(torch.from_numpy(start)[:, None], torch.from_numpy(end)[:, None], share)
     decoder = model.get_submodule("decoder")
@@ -56,13 +56,13 @@ def bending(frames: np.ndarray) -> np.ndarray:
     return np.divide(second, first, out=np.zeros(len(first)), where=first > 0)
 
 
-def departure(frames: np.ndarray, digits: np.ndarray) -> np.ndarray:
-    """How far the middle frame is from the nearest of the digits [M, D], over its ends' mean, [P].
+def departure(frames: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """How far the middle frame is from the nearest of images [M, D], over its ends' mean, [P].
 
-    1: half way it is as near to a digit as the two reconstructions are; more: it looks like none.
+    1: half way it is as near to an image as the two reconstructions are; more: it looks like none.
     """
     chosen = frames[:, [0, frames.shape[1] // 2, -1]].reshape(len(frames) * 3, -1)
-    near = digits[nearest(digits, chosen, 1)[:, 0]].astype(np.float64)
+    near = images[nearest(images, chosen, 1)[:, 0]].astype(np.float64)
     first, middle, last = np.sqrt(((chosen - near) ** 2).sum(axis=1)).reshape(-1, 3).T
     return 2 * middle / np.maximum(first + last, np.finfo(float).tiny)
 
@@ -74,5 +74,5 @@ def lengths(differences: np.ndarray) -> np.ndarray:
 
 
 def seen(classifier: nn.Module, frames: Tensor) -> np.ndarray:
-    """The digit that the classifier takes each frame for, [P, T]."""
-    return digits_of(classifier, frames.flatten(0, 1)[:, None]).reshape(frames.shape[:2])
+    """The class that the classifier takes each frame for, [P, T]."""
+    return predictions(classifier, frames.flatten(0, 1)[:, None]).reshape(frames.shape[:2])

@@ -1,73 +1,118 @@
 """The original report's networks, in PyTorch's own layers. B batch, C channel, H W pixels, Z
 latent.
 
-Images are [B, 1, 28, 28]. Models return tensors and compute no loss. `latent_digits.engine` makes
+Images are [B, 1, S, S]. Models return tensors and compute no loss. `latent_digits.engine` makes
 the sequences of layers fast where it has kernels for them; any other layer may stand here as well.
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from latent_digits.engine.functional import normal_sample
 
-FEATURES = 32 * 3 * 3
+KERNEL, STRIDE = 3, 2
+PADDING = (1, 1, 0)  # of the three convolutions
 
 
-def convolutions(dropout: float) -> list[nn.Module]:
-    """Images to features [B, 288]."""
+@dataclass(frozen=True)
+class Architecture:
+    """What layers' sizes follow from; as it stands, the original report's.
+
+    The images' side in pixels, the channels that the three convolutions make, and the units of the
+    linear layer before the latents.
+    """
+
+    size: int = 28
+    channels: tuple[int, int, int] = (8, 16, 32)
+    units: int = 64
+
+    @property
+    def sides(self) -> list[int]:
+        """Those of the image and of what each convolution makes of it: 28, 14, 7, 3."""
+        sides = [self.size]
+        for padding in PADDING:
+            sides.append((sides[-1] + 2 * padding - KERNEL) // STRIDE + 1)
+        return sides
+
+    @property
+    def features(self) -> int:
+        """What the last convolution makes, flattened: 288."""
+        return self.channels[-1] * self.sides[-1] ** 2
+
+
+REPORTS = Architecture()
+
+
+def convolutions(architecture: Architecture, dropout: float) -> list[nn.Module]:
+    """Images to features [B, F]; the sizes beside are the original report's."""
+    first, second, third = architecture.channels
     return [
-        nn.Conv2d(1, 8, 3, stride=2, padding=1),  # [8, 14, 14]
+        nn.Conv2d(1, first, KERNEL, STRIDE, PADDING[0]),  # [8, 14, 14]
         nn.ReLU(),
         nn.Dropout2d(dropout),
-        nn.Conv2d(8, 16, 3, stride=2, padding=1),  # [16, 7, 7]
+        nn.Conv2d(first, second, KERNEL, STRIDE, PADDING[1]),  # [16, 7, 7]
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Conv2d(16, 32, 3, stride=2),  # [32, 3, 3]
+        nn.Conv2d(second, third, KERNEL, STRIDE, PADDING[2]),  # [32, 3, 3]
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Flatten(),
+        nn.Flatten(),  # [288]
     ]
 
 
-def projection(latent_dim: int, dropout: float) -> list[nn.Module]:
-    """Features [B, 288] to latents [B, Z]; any real value."""
+def projection(architecture: Architecture, latent_dim: int, dropout: float) -> list[nn.Module]:
+    """Features [B, F] to latents [B, Z]; any real value."""
     return [
-        nn.Linear(FEATURES, 64),
+        nn.Linear(architecture.features, architecture.units),
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Linear(64, latent_dim),
+        nn.Linear(architecture.units, latent_dim),
     ]
 
 
 class Encoder(nn.Sequential):
-    """Images [B, 1, 28, 28] to latents [B, Z]; 24,384 + 65·Z parameters."""
+    """Images [B, 1, S, S] to latents [B, Z]; in the report 24,384 + 65·Z parameters."""
 
-    def __init__(self, latent_dim: int, dropout: float):
-        super().__init__(*convolutions(dropout), *projection(latent_dim, dropout))
+    def __init__(self, latent_dim: int, dropout: float, architecture: Architecture = REPORTS):
+        super().__init__(
+            *convolutions(architecture, dropout), *projection(architecture, latent_dim, dropout)
+        )
 
 
 class Decoder(nn.Sequential):
-    """Latents [B, Z] to images [B, 1, 28, 28] in (0, 1); 24,641 + 64·Z parameters."""
+    """Latents [B, Z] to images [B, 1, S, S] in (0, 1); in the report 24,641 + 64·Z parameters."""
 
-    def __init__(self, latent_dim: int, dropout: float):
+    def __init__(self, latent_dim: int, dropout: float, architecture: Architecture = REPORTS):
+        first, second, third = architecture.channels
+        side = architecture.sides[-1]
         super().__init__(
-            nn.Linear(latent_dim, 64),
+            nn.Linear(latent_dim, architecture.units),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(64, FEATURES),
+            nn.Linear(architecture.units, architecture.features),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Unflatten(1, (32, 3, 3)),
-            nn.ConvTranspose2d(32, 16, 3, stride=2),  # [16, 7, 7]
+            nn.Unflatten(1, (third, side, side)),
+            upsampling(third, second, architecture, 2),  # [16, 7, 7]
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1),  # [8, 14, 14]
+            upsampling(second, first, architecture, 1),  # [8, 14, 14]
             nn.ReLU(),
             nn.Dropout2d(dropout),
-            nn.ConvTranspose2d(8, 1, 3, stride=2, padding=1, output_padding=1),  # [1, 28, 28]
+            upsampling(first, 1, architecture, 0),  # [1, 28, 28]
             nn.Sigmoid(),
         )
+
+
+def upsampling(
+    inputs: int, outputs: int, architecture: Architecture, layer: int
+) -> nn.ConvTranspose2d:
+    """The transposed convolution that gives back the size that a convolution was given."""
+    padding, (large, small) = PADDING[layer], architecture.sides[layer : layer + 2]
+    missing = large - (STRIDE * (small - 1) + KERNEL - 2 * padding)
+    return nn.ConvTranspose2d(inputs, outputs, KERNEL, STRIDE, padding, output_padding=missing)
 
 
 class Autoencoder(nn.Sequential):
@@ -76,8 +121,9 @@ class Autoencoder(nn.Sequential):
     encoder: Encoder
     decoder: Decoder
 
-    def __init__(self, latent_dim: int, dropout: float):
-        encoder, decoder = Encoder(latent_dim, dropout), Decoder(latent_dim, dropout)
+    def __init__(self, latent_dim: int, dropout: float, architecture: Architecture = REPORTS):
+        encoder = Encoder(latent_dim, dropout, architecture)
+        decoder = Decoder(latent_dim, dropout, architecture)
         super().__init__(OrderedDict(encoder=encoder, decoder=decoder))
         self.latent_dim = latent_dim
 
@@ -85,12 +131,12 @@ class Autoencoder(nn.Sequential):
 class VariationalAutoencoder(nn.Module):
     """Images to (reconstruction of a sample, mu, log_var): Kingma & Welling 2014, no dropout."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: int, architecture: Architecture = REPORTS):
         super().__init__()
-        self.convolutions = nn.Sequential(*convolutions(dropout=0.0))
-        self.mu = nn.Sequential(*projection(latent_dim, dropout=0.0))
-        self.log_var = nn.Sequential(*projection(latent_dim, dropout=0.0))
-        self.decoder = Decoder(latent_dim, dropout=0.0)
+        self.convolutions = nn.Sequential(*convolutions(architecture, dropout=0.0))
+        self.mu = nn.Sequential(*projection(architecture, latent_dim, dropout=0.0))
+        self.log_var = nn.Sequential(*projection(architecture, latent_dim, dropout=0.0))
+        self.decoder = Decoder(latent_dim, 0.0, architecture)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x), [B, Z] each."""
@@ -103,14 +149,14 @@ class VariationalAutoencoder(nn.Module):
 
 
 class Head(nn.Sequential):
-    """Latents [B, Z] to the logits of ten digits [B, 10]."""
+    """Latents [B, Z] to the logits of the classes [B, K]."""
 
-    def __init__(self, latent_dim: int, hidden: int):
-        super().__init__(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+    def __init__(self, latent_dim: int, hidden: int, classes: int = 10):
+        super().__init__(nn.Linear(latent_dim, hidden), nn.ReLU(), nn.Linear(hidden, classes))
 
 
 class Classifier(nn.Sequential):
-    """Images to the logits of ten digits, through an encoder."""
+    """Images to the logits of the classes, through an encoder."""
 
     encoder: Encoder
     head: Head

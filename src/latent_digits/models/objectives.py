@@ -5,6 +5,7 @@ stopping watches; the others are measured beside it. Variants are composed of th
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -44,14 +45,22 @@ class Reconstruction:
         return float(((val - mean) ** 2).mean() / white**2)
 
 
+@dataclass(frozen=True)
 class NegativeElbo:
-    """The VAE's: squared error + KL, each summed, weighed 1:1 (original report, section 3.1)."""
+    """The VAE's: squared error + beta · KL, each summed.
+
+    The original report weighs them 1:1 (section 3.1); another weight is that of Higgins et al.
+    2017, "beta-VAE".
+    """
+
+    beta: float = 1.0
 
     def __call__(self, model: nn.Module, x: Tensor, target: Tensor) -> Values:
         x_hat, mu, log_var = model(x)
         squared_error = losses.squared_error(x_hat, target)
         kl = losses.kl_divergence(mu, log_var)
-        return {"loss": squared_error + kl, "squared_error": squared_error, "kl": kl}
+        loss = torch.add(squared_error, kl, alpha=self.beta)
+        return {"loss": loss, "squared_error": squared_error, "kl": kl}
 
     def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
         """That of the mean image, and no KL."""
@@ -70,7 +79,7 @@ class Classification:
 
     def constant_loss(self, train: np.ndarray, val: np.ndarray) -> float:
         """That of the labels' shares."""
-        shares = np.bincount(train, minlength=10) / len(train)
+        shares = np.bincount(train, minlength=val.max() + 1) / len(train)
         return float(-np.log(np.maximum(shares, 1e-12))[val].mean())
 
 

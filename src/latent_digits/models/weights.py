@@ -10,6 +10,7 @@ from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, require_same_split
 from latent_digits.data.storage import Arrays, Row, read_tensors, write_tensors
 from latent_digits.models.networks import (
+    Architecture,
     Autoencoder,
     Classifier,
     Encoder,
@@ -21,13 +22,15 @@ from latent_digits.models.networks import (
 def build(about: Row) -> nn.Module:
     """The untrained model that `about` describes, without dropout: for evaluation only."""
     latent_dim = about["latent_dim"]
+    architecture = Architecture(about["size"], tuple(about["channels"]), about["units"])
     match about["model"]:
         case "autoencoder":
-            return Autoencoder(latent_dim, dropout=0.0)
+            return Autoencoder(latent_dim, 0.0, architecture)
         case "variational_autoencoder":
-            return VariationalAutoencoder(latent_dim)
+            return VariationalAutoencoder(latent_dim, architecture)
         case "classifier":
-            return Classifier(Encoder(latent_dim, dropout=0.0), Head(latent_dim, about["hidden"]))
+            encoder = Encoder(latent_dim, 0.0, architecture)
+            return Classifier(encoder, Head(latent_dim, about["hidden"], about["classes"]))
         case unknown:
             raise KeyError(f"model {unknown!r} is not known")
 
@@ -39,7 +42,8 @@ def arrays_of(model: nn.Module) -> Arrays:
 
 def save_model(path: Path, weights: Arrays, about: Row, dataset: Dataset) -> None:
     """Write `weights` of the model that `about` describes, trained on the split of `dataset`."""
-    write_tensors(path, weights, {**about, "split": dataset.digest})
+    of_data = {"split": dataset.digest, "class_names": dataset.classes}
+    write_tensors(path, weights, about | of_data)
 
 
 def load_model(path: Path, dataset: Dataset) -> tuple[nn.Module, Row]:

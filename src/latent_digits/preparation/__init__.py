@@ -1,1 +1,1 @@
-"""MNIST from its sources, and its train, validation and test sets."""
+"""Data sets from their sources, and their train, validation and test sets."""

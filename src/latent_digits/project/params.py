@@ -4,16 +4,26 @@ This module can refuse a value but never change one, so no stage's output depend
 """
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from latent_digits.catalogue import METRICS
 from latent_digits.console import UserError
 from latent_digits.project import renamed, yaml_files
 from latent_digits.project.provenance import flatten
 
+DATASETS = ("mnist", "fashion_mnist", "kmnist")
+OWN_IMAGES = PurePosixPath("data/own")
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
@@ -22,10 +32,12 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Lost = Annotated[float, Field(ge=0, lt=1)]  # a share; without a rest nothing can be learned
 Variance = Annotated[float, Field(ge=0, le=100)]
 LatentDim = Annotated[int, Field(ge=2, le=784)]  # figures 9 and 10 need two, PCA has 784 pixels
-Labels = Annotated[int, Field(ge=100, le=60_000)]  # of fewer the warm-up outlasts the epochs
+Labels = Annotated[int, Field(ge=100, le=1_000_000)]  # of fewer the warm-up outlasts the epochs
 Further = Annotated[int, Field(ge=3, le=784)]  # latents: two are the plane's
 Plane = Annotated[int, Field(ge=2, le=2)]  # figures 11 and 12
+Width = Annotated[int, Field(ge=1, le=65_536)]  # of a layer
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+Channels = Annotated[list[Width], Field(min_length=3, max_length=3)]
 Optimizer = Literal["adam", "sgd"]
 Bound = TypeVar("Bound", int, float)
 Choice = TypeVar("Choice")
@@ -38,32 +50,28 @@ class Section(BaseModel):
 
 
 class PrepareParams(Section):
+    """Whether there are so many images, the stage says that has them."""
+
+    dataset: str
     seed: Seed
     stratify: bool
-    train: Annotated[int, Field(ge=10, le=60_000)]  # ten digits
-    val: Annotated[int, Field(ge=11, le=60_000)]  # the Davies-Bouldin index needs one more
-    test: Annotated[int, Field(ge=10, le=10_000)]
+    train: Count
+    val: Count
+    test: Count
 
-    @model_validator(mode="after")
-    def fits_mnist(self) -> Self:
-        if self.train + self.val > 60_000:
-            raise ValueError(
-                f"train + val is {self.train + self.val}; MNIST has 60000 training images"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def leaves_each_digit(self) -> Self:
-        if self.stratify and 9_990 < self.test < 10_000:
-            raise ValueError(
-                f"test is {self.test}; to be stratified it should be 10000, or at most 9990"
-            )
-        if not self.stratify and self.val < 200:
-            raise ValueError(
-                f"val is {self.val}; it should be at least 200, or stratify be true, since the "
-                "figures need each digit"
-            )
-        return self
+    @field_validator("dataset")
+    @classmethod
+    def is_known_or_watched(cls, name: str) -> str:
+        """A folder is where DVC sees a change in it."""
+        place = PurePosixPath(name)
+        if name in DATASETS or (
+            place.is_relative_to(OWN_IMAGES) and place != OWN_IMAGES and ".." not in place.parts
+        ):
+            return name
+        raise ValueError(
+            f"{name} is none of {', '.join(DATASETS)}, and no folder in {OWN_IMAGES}, where DVC "
+            "notices when images change"
+        )
 
 
 class Range(Section, Generic[Bound]):
@@ -102,6 +110,8 @@ class SearchSpace(Section):
     lr: Range[LearningRate]
     batch_size: Choices[BatchSize]
     dropout: Range[Probability]
+    channels: Choices[Channels]
+    units: Choices[Width]
 
 
 class ReportHyperparameters(Section):
@@ -112,6 +122,8 @@ class ReportHyperparameters(Section):
     lr: LearningRate
     batch_size: BatchSize
     dropout: Lost
+    channels: Channels
+    units: Width
 
 
 class TuneParams(Section):
@@ -155,12 +167,13 @@ class TrainAeParams(Section):
 
 
 class TrainVaeParams(Section):
+    beta: Annotated[float, Field(gt=0, le=1000)]
     vae: FullRecipe
     vae_2d: PlaneRecipe
 
 
 class FinetuneParams(Section):
-    hidden: Annotated[int, Field(ge=1, le=65_536)]
+    hidden: Width
     head: FullRecipe
     end_to_end: FullRecipe
     labels: Choices[Labels]
@@ -336,7 +349,7 @@ def describe(path: Path, fault: Any) -> str:
         case "model_type":
             message = "should be a section of keys and values"
         case "too_short":
-            message = "should name at least one"
+            message = f"should name at least {fault['ctx']['min_length']}"
         case "bool_type":
             message = "should be true or false"
         case "invalid_key":

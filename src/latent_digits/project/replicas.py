@@ -38,10 +38,11 @@ class Replica(BaseModel):
 
 
 class Replicas(BaseModel):
-    """The file's content: the study again, by seed, at a commit and of a recipe."""
+    """The file's content: the study again, by seed, at a commit, of a recipe and on a split."""
 
     commit: Name
     recipe: str
+    split: str = ""  # earlier versions did not say
     rows: dict[int, Replica]
 
     def values(self, name: str, without: object = None) -> list[float]:
@@ -88,8 +89,10 @@ def recipe_of(study: Study) -> str:
 
 
 def gives_the_same(study: Study, commit: str) -> bool:
-    """Whether the study's own seed gave these very models and measures at `commit`, under the same
-    parameters: then the recipe is that of there, whatever has happened to the code since.
+    """Whether the study's own seed gave these very histories and measures at `commit`, under the
+    same parameters: then the recipe is that of there, whatever has happened to the code since.
+
+    The bytes of a model may differ: its file tells how it is built, too.
 
     Raises UserError where a clone is not deep enough to tell.
     """
@@ -113,7 +116,7 @@ def gives_the_same(study: Study, commit: str) -> bool:
     return measured and all(
         stage in before
         and parameters(study.lock[stage]).items() >= parameters(before[stage]).items()
-        and made[stage].items() >= models_of(before[stage]).items()
+        and made[stage].items() >= histories_of(before[stage]).items()
         for stage in STAGES
     )
 
@@ -127,9 +130,9 @@ def flat(values: Row) -> Row:
     return dict(flatten(values))
 
 
-def models_of(entry: Row) -> dict[str, str]:
+def histories_of(entry: Row) -> dict[str, str]:
     outs = locked(entry, "outs")
-    return {path: md5 for path, md5 in outs.items() if path.startswith("data/models/")}
+    return {path: md5 for path, md5 in outs.items() if path.startswith("reports/histories/")}
 
 
 def summary(rows: list[dict[str, float]]) -> Row:

@@ -24,9 +24,9 @@ from optuna.trial import TrialState
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row
-from latent_digits.models.networks import Autoencoder
+from latent_digits.models.networks import Architecture, Autoencoder
 from latent_digits.models.objectives import reconstruction
-from latent_digits.project.params import SearchSpace, TuneParams
+from latent_digits.project.params import ReportHyperparameters, SearchSpace, TuneParams
 from latent_digits.seeds import seed_for
 from latent_digits.training.checkpoint import Checkpoint
 from latent_digits.training.dead_units import has_dead_layer, live_neurons
@@ -84,7 +84,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = distributions(params.space)
     study = optuna.create_study(direction="minimize")
-    study.enqueue_trial(params.report_hyperparameters.model_dump())
+    study.enqueue_trial(in_optunas_terms(params.report_hyperparameters))
     done: list[Trial] = []
     for generation in range(math.ceil(params.trials / params.generation)):
         study.sampler = optuna.samplers.TPESampler(
@@ -95,7 +95,7 @@ def search(
         planned = [study.ask(space) for _ in range(size)]
         bars = pruning_bars(done, params, constant_mse)
         calls = [
-            PlannedTrial(one.number, generation, Hyperparameters(**one.params), bars)
+            PlannedTrial(one.number, generation, hyperparameters_of(one.params), bars)
             for one in planned
         ]
         found = sorted(evaluate(calls), key=lambda trial: trial.number)
@@ -106,14 +106,34 @@ def search(
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """The space in Optuna's terms: Z and dropout uniform, the learning rate log-uniform."""
+    """The space in Optuna's terms: Z and dropout uniform, the learning rate log-uniform.
+
+    Of what has one choice nothing is drawn.
+    """
     return {
         "latent_dim": IntDistribution(space.latent_dim.low, space.latent_dim.high),
         "optimizer": CategoricalDistribution(space.optimizer),
         "lr": FloatDistribution(space.lr.low, space.lr.high, log=True),
         "batch_size": CategoricalDistribution(space.batch_size),
         "dropout": FloatDistribution(space.dropout.low, space.dropout.high),
+        "channels": CategoricalDistribution([joined(choice) for choice in space.channels]),
+        "units": CategoricalDistribution(space.units),
     }
+
+
+def in_optunas_terms(hparams: ReportHyperparameters) -> Row:
+    return hparams.model_dump() | {"channels": joined(hparams.channels)}
+
+
+def hyperparameters_of(params: Row) -> Hyperparameters:
+    """What a trial is to try, from Optuna's terms."""
+    values: Row = {**params, "channels": tuple(map(int, params["channels"].split("-")))}
+    return Hyperparameters(**values)
+
+
+def joined(channels: Sequence[int]) -> str:
+    """Channels as text, which Optuna and a table take for a choice: "8-16-32"."""
+    return "-".join(map(str, channels))
 
 
 def tell(study: optuna.Study, planned: optuna.Trial, trial: Trial, epochs: int) -> None:
@@ -170,7 +190,8 @@ def run_trial(
         report(checkpoint)
 
     train, val = images_of(data)
-    build = partial(Autoencoder, hparams.latent_dim, hparams.dropout)
+    architecture = Architecture(train.shape[-1], hparams.channels, hparams.units)
+    build = partial(Autoencoder, hparams.latent_dim, hparams.dropout, architecture)
     model = initialised(seed, build, brightness(data))
     recipe = Recipe(
         hparams.optimizer, hparams.lr, hparams.batch_size, len(bars), patience=len(bars)
@@ -223,9 +244,8 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
 def conclude(trials: Sequence[Trial], params: TuneParams) -> tuple[Hyperparameters, Row]:
     """The hyperparameters to go on with, and how they were found; else the original report's."""
     if params.trials == 0:
-        return Hyperparameters(**params.report_hyperparameters.model_dump()), {
-            "found_by": "original report"
-        }
+        report = hyperparameters_of(in_optunas_terms(params.report_hyperparameters))
+        return report, {"found_by": "original report"}
     best = best_trial(trials)
     return best.hparams, {"found_by": "search", "trial": best.number, "val_mse": best.value}
 
@@ -248,7 +268,7 @@ def table(trials: Sequence[Trial]) -> list[Row]:
             "val_mse": trial.value if trial.val_mse else None,
             "epochs": len(trial.val_mse),
             "live_units": trial.live_units,
-            **asdict(trial.hparams),
+            **asdict(trial.hparams) | {"channels": joined(trial.hparams.channels)},
             **{f"val_mse_{epoch}": mse for epoch, mse in enumerate(trial.val_mse, start=1)},
         }
         for trial in trials

@@ -1,6 +1,6 @@
 """Trainings, run by workers side by side, shown as they go, logged and stored."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,18 @@ def save_trained(
             run.model(weights)
             run.files(history)
     run.files(*sorted(series))
+
+
+def save_untrained(trainings: Iterable[str], dataset: Dataset) -> None:
+    """In place of classifiers, of which a data set without labels has none: files that hold none.
+
+    DVC wants every output that `dvc.yaml` names.
+    """
+    columns = ["epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy"]
+    for name in trainings:
+        save_model(Path("data/models", f"{name}.safetensors"), {}, {"model": "none"}, dataset)
+        write_csv(Path("reports/histories", f"{name}.csv"), columns, [])
+    say(f"finetune: {dataset.name} has no labels, so there is no classifier to train")
 
 
 def slot_name(name: str) -> str:

@@ -7,7 +7,7 @@ checkpoint that it has reported, a training goes on after it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from latent_digits import engine
 from latent_digits.data.storage import Arrays
 from latent_digits.models.networks import (
+    REPORTS,
+    Architecture,
     Autoencoder,
     Classifier,
     Encoder,
@@ -26,10 +28,10 @@ from latent_digits.models.networks import (
     parameter_count,
 )
 from latent_digits.models.objectives import (
+    NegativeElbo,
     Objective,
     classification,
     measure,
-    negative_elbo,
     reconstruction,
 )
 from latent_digits.models.weights import arrays_of
@@ -68,11 +70,17 @@ class Training(ABC):
     latent_dim: int
     recipe: Recipe
     seed: int
+    architecture: Architecture = REPORTS
 
     @property
     @abstractmethod
+    def model(self) -> dict[str, Any]:
+        """What kind of model it is."""
+
+    @property
     def about(self) -> dict[str, Any]:
         """What it takes to build the model again; see `latent_digits.models.weights`."""
+        return {**self.model, "latent_dim": self.latent_dim, **asdict(self.architecture)}
 
     @abstractmethod
     def __call__(
@@ -92,8 +100,8 @@ class AutoencoderTraining(Training):
     noise: Noise | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
-        return {"model": "autoencoder", "latent_dim": self.latent_dim}
+    def model(self) -> dict[str, Any]:
+        return {"model": "autoencoder"}
 
     def __call__(
         self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
@@ -102,7 +110,7 @@ class AutoencoderTraining(Training):
         seen = corrupted(val, self.noise, seed_for(self.seed, "val-noise")) if self.noise else val
         pairs = Pairs(train, train), Pairs(seen, val)
         task = Task(reconstruction, *pairs, brightness(data), self.noise)
-        build = partial(Autoencoder, self.latent_dim, self.dropout)
+        build = partial(Autoencoder, self.latent_dim, self.dropout, self.architecture)
         return trained(build, task, self.recipe, self.seed, checkpoint, report)
 
 
@@ -115,17 +123,20 @@ class VaeTraining(Training):
     with a warm-up of 1,000 steps none of five did (other seeds than the study's).
     """
 
+    beta: float = 1.0  # the KL's weight
+
     @property
-    def about(self) -> dict[str, Any]:
-        return {"model": "variational_autoencoder", "latent_dim": self.latent_dim}
+    def model(self) -> dict[str, Any]:
+        return {"model": "variational_autoencoder"}
 
     def __call__(
         self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
     ) -> Trained:
         recipe = replace(self.recipe, warmup=VAE_WARMUP)
         train, val = images_of(data)
-        task = Task(negative_elbo, Pairs(train, train), Pairs(val, val), brightness(data))
-        build = partial(VariationalAutoencoder, self.latent_dim)
+        objective = NegativeElbo(self.beta)
+        task = Task(objective, Pairs(train, train), Pairs(val, val), brightness(data))
+        build = partial(VariationalAutoencoder, self.latent_dim, self.architecture)
         return trained(build, task, recipe, self.seed, checkpoint, report)
 
 
@@ -138,11 +149,12 @@ class ClassifierTraining(Training):
 
     hidden: int
     dropout: float
+    classes: int = 10
     labels: int | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
-        return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
+    def model(self) -> dict[str, Any]:
+        return {"model": "classifier", "hidden": self.hidden, "classes": self.classes}
 
     def __call__(
         self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
@@ -153,8 +165,8 @@ class ClassifierTraining(Training):
         return trained(self.build, task, self.recipe, self.seed, checkpoint, report)
 
     def build(self) -> Classifier:
-        encoder = Encoder(self.latent_dim, self.dropout)
-        return Classifier(encoder, Head(self.latent_dim, self.hidden))
+        encoder = Encoder(self.latent_dim, self.dropout, self.architecture)
+        return Classifier(encoder, Head(self.latent_dim, self.hidden, self.classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +180,12 @@ class HeadTraining(Training):
 
     hidden: int
     encoder_weights: Arrays | None
+    classes: int = 10
     labels: int | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
-        return {"model": "classifier", "latent_dim": self.latent_dim, "hidden": self.hidden}
+    def model(self) -> dict[str, Any]:
+        return {"model": "classifier", "hidden": self.hidden, "classes": self.classes}
 
     def __call__(
         self, data: TrainingData, checkpoint: Checkpoint | None, report: Report
@@ -189,7 +202,7 @@ class HeadTraining(Training):
         train = of_few_labels(train, self.labels, self.seed)
         val = Pairs((features(encoder, val_images) - mean) / deviation, val_labels)
         task = Task(classification, train, val, brightness(data))
-        build = partial(Head, self.latent_dim, self.hidden)
+        build = partial(Head, self.latent_dim, self.hidden, self.classes)
         head = trained(build, task, self.recipe, self.seed, checkpoint, report)
         raw_head = for_raw_latents(head.weights, mean.cpu().numpy(), deviation.cpu().numpy())
         weights = {f"head.{name}": value for name, value in raw_head.items()}
@@ -197,7 +210,7 @@ class HeadTraining(Training):
         return replace(head, weights=weights)
 
     def encoder(self, brightness: float) -> nn.Module:
-        build = partial(Encoder, self.latent_dim, 0.0)
+        build = partial(Encoder, self.latent_dim, 0.0, self.architecture)
         encoder = initialised(seed_for(self.seed, "encoder"), build, brightness)
         if self.encoder_weights is not None:
             encoder.load_state_dict(
@@ -207,7 +220,7 @@ class HeadTraining(Training):
 
 
 def of_few_labels(pairs: Pairs, count: int | None, seed: int) -> Pairs:
-    """Pairs of which only `count` differ, in equal shares of the labels 0 to 9, int64 [N].
+    """Pairs of which only `count` differ, in equal shares of the labels, int64 [N].
 
     An epoch has each of them AGAIN times, but never more than all pairs: so that it is long enough
     for the budgets of params.yaml to be enough, and short enough for early stopping to meet what
@@ -218,7 +231,7 @@ def of_few_labels(pairs: Pairs, count: int | None, seed: int) -> Pairs:
     order = np.random.default_rng(seed_for(seed, "labels")).permutation(len(pairs.targets))
     labels = pairs.targets.cpu().numpy()[order]
     turn = np.empty(len(labels), int)  # each label's first, then each one's second, and so on
-    for label in range(10):
+    for label in range(labels.max() + 1):
         turn[labels == label] = np.arange((labels == label).sum())
     chosen = order[turn.argsort(kind="stable")[:count]]
     chosen = np.resize(chosen, min(AGAIN * count, len(labels)))

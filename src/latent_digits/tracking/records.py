@@ -1,5 +1,6 @@
 """The entries of the upload queue: what a run says of itself."""
 
+import json
 import os
 import socket
 import sys
@@ -78,7 +79,9 @@ def commit_tags(study: Study) -> dict[str, str]:
 def dataset(file: Path, path: str, md5: str) -> Entry:
     with safe_open(file, framework="numpy") as tensors:
         count = tensors.get_slice("labels").get_shape()[0]
-    return {"name": file.stem, "path": path, "md5": md5, "images": count}
+        about = json.loads(tensors.metadata()["about"])
+    of_set = {"set": about["name"], "images": count}
+    return {"name": file.stem, "path": path, "md5": md5, **of_set}
 
 
 def detail(evaluation: Mapping[str, Any]) -> dict[str, float]:
@@ -98,13 +101,14 @@ def model_entry(weights: Path, dependencies: Digests) -> Entry:
     history = read_csv(HISTORIES / f"{weights.stem}.csv")
     with safe_open(VALIDATION, framework="numpy") as val:
         images = val.get_slice("images")[:2]
+    classes = about["classes"] if about["model"] == "classifier" else 0
     return {
         "name": weights.stem,
         "md5": digest(weights),
         "val_loss": min(row["val_loss"] for row in history),
         "validation_set": dependencies[VALIDATION],
         "example": images.tolist(),
-        "outputs": [10] if about["model"] == "classifier" else [28, 28],
+        "outputs": [classes] if classes else [*images.shape[1:]],
     }
 
 

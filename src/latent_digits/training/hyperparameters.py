@@ -6,17 +6,24 @@ from pathlib import Path
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, require_same_split
 from latent_digits.data.storage import Row, read_json, write_json
+from latent_digits.models.networks import REPORTS
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Z, and how to train: the five hyperparameters of the original report's table 1."""
+    """Z, how to train, and the widths of layers.
+
+    The first five are the original report's, its table 1; channels are those of the three
+    convolutions, units those of the linear layer before the latents.
+    """
 
     latent_dim: int
     optimizer: str
     lr: float
     batch_size: int
     dropout: float
+    channels: tuple[int, int, int] = REPORTS.channels
+    units: int = REPORTS.units
 
 
 def save_hyperparameters(
@@ -33,4 +40,6 @@ def load_hyperparameters(path: Path, dataset: Dataset) -> Hyperparameters:
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; run `dvc repro tune`.")
     require_same_split(path, found, dataset)
-    return Hyperparameters(**{field.name: found[field.name] for field in fields(Hyperparameters)})
+    values: Row = {field.name: found[field.name] for field in fields(Hyperparameters)}
+    values["channels"] = tuple(values["channels"])
+    return Hyperparameters(**values)

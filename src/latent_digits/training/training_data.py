@@ -12,7 +12,7 @@ from latent_digits.training import ranks
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images uint8 [N, 28, 28] and labels int64 [N] of the two sets that trainings may see."""
+    """Images uint8 [N, S, S] and labels int64 [N] of the two sets that trainings may see."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -25,7 +25,7 @@ def training_data_of(train: Dataset, val: Dataset) -> TrainingData:
 
 
 def images_of(data: TrainingData) -> tuple[Tensor, Tensor]:
-    """Train and validation images, uint8 [N, 1, 28, 28], on the device that trains."""
+    """Train and validation images, uint8 [N, 1, S, S], on the device that trains."""
     return to_device(data.train_images[:, None]), to_device(data.val_images[:, None])
 
 

@@ -15,6 +15,7 @@ from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import write_csv, write_json
 from latent_digits.models.weights import arrays_of, build, save_model
+from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import read_study
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -79,7 +80,7 @@ def clone(
     Path("dvc.yaml").write_text(PIPELINE)
     Path("params.yaml").write_text("seed: 1\ntrain_ae: {ae: {epochs: 2}}\n")
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
-    val = Dataset(images, np.arange(6), np.arange(6), "a split")
+    val = Dataset(images, np.arange(6), np.arange(6), "a split", "MNIST", DIGITS)
     save_dataset(Path("data/split/val.safetensors"), val)
     write_json(
         Path("reports/hyperparameters.json"),

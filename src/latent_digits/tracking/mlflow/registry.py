@@ -1,7 +1,7 @@
 """Trained models in MLflow's registry: a version for each set of weights, the best a champion."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ DESCRIPTIONS = {
     "reconstruction of its mean out.",
     "vae_2d": "The variational autoencoder at Z = 2, whose latent space can be drawn: an image in, "
     "the reconstruction of its mean out.",
-    "classifier": "A small head on the autoencoder's frozen encoder: an image in, the ten digits' "
+    "classifier": "A small head on the autoencoder's frozen encoder: an image in, the classes' "
     "logits out.",
     "classifier_random_encoder": "A baseline: the classifier's head on an encoder that was not "
     "trained. It does not compete.",
@@ -63,6 +63,7 @@ def new_version(
 ) -> ModelVersion:
     """Store a model that needs no pickle: weights as safetensors, and the package at `code`."""
     experiment = client.get_run(run_id).info.experiment_id
+    example = np.array(facts["example"], dtype=np.uint8)
     begun = client.create_logged_model(experiment, facts["name"], source_run_id=run_id)
     logged = Model.log(
         artifact_path=None,
@@ -72,8 +73,8 @@ def new_version(
         python_model=str(code / "tracking/mlflow/served.py"),
         code_paths=[str(code)],
         artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
-        signature=signature(facts["outputs"]),
-        input_example=np.array(facts["example"], dtype=np.uint8),
+        signature=signature(example.shape[1:], facts["outputs"]),
+        input_example=example,
         pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
     )
     tags = {
@@ -114,10 +115,10 @@ def tag_test_metrics(
                 client.set_model_version_tag(one.name, one.version, name, repr(value))
 
 
-def signature(outputs: list[int]) -> ModelSignature:
-    """Any number of stored images in; an array of `outputs` for each of them out."""
+def signature(image: Sequence[int], outputs: Sequence[int]) -> ModelSignature:
+    """Any number of stored images of a shape in; for each an array of shape `outputs` out."""
     return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, 28, 28))]),
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *image))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, *outputs))]),
     )
 

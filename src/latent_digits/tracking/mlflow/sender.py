@@ -311,7 +311,7 @@ class Sender:
         inputs = [
             DatasetInput(
                 Dataset(
-                    name=f"mnist-{one['name']}",
+                    name=f"{one['set'].lower()}-{one['name']}",
                     digest=one["md5"],
                     source_type="local",
                     source=json.dumps({"uri": one["path"]}),

@@ -1,7 +1,7 @@
 """What MLflow loads when it serves a model: this file as code, and the weights as safetensors.
 
-Images uint8 [N, 28, 28] in. Out come a classifier's logits [N, 10], or an autoencoder's
-reconstructions [N, 28, 28] in (0, 1); a variational one decodes the mean.
+Images uint8 [N, S, S] in. Out come a classifier's logits [N, K], or an autoencoder's
+reconstructions [N, S, S] in (0, 1); a variational one decodes the mean.
 """
 
 from pathlib import Path

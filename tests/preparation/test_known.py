@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from latent_digits.preparation.mnist import Official, SourceError
 
 from latent_digits.console import UserError
 from latent_digits.preparation import mnist
-from latent_digits.preparation.mnist import Official, SourceError
 
 
 def idx(values: np.ndarray) -> bytes:
