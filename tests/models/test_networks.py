@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from latent_digits import engine
 from latent_digits.models.losses import mean_squared_error
 from latent_digits.models.networks import (
+    Architecture,
     Autoencoder,
     Classifier,
     Decoder,
@@ -51,6 +52,31 @@ def test_shapes_and_range(batch: int) -> None:
     assert x_hat.shape == x.shape
     assert mu.shape == log_var.shape == (batch, 4)
     assert Classifier(Encoder(4, 0.0), Head(4, 8))(x).shape == (batch, 10)
+
+
+@pytest.mark.parametrize("size", [9, 10, 12, 16, 27, 28, 32, 45, 64])
+def test_images_of_any_size_come_back_in_it_and_the_engine_runs_all(size: int) -> None:
+    architecture = Architecture(size, (3, 4, 5), 7)
+    x = torch.rand(2, 1, size, size)
+    for model in (Autoencoder(4, 0.1, architecture), VariationalAutoencoder(4, architecture)):
+        out = engine.accelerate(model)(x)
+        assert (out[0] if isinstance(out, tuple) else out).shape == x.shape
+        assert engine.left_to_pytorch(model) == ""
+    with engine.off():
+        encoder = Encoder(4, 0.0, architecture)
+        expected = encoder(x)
+    torch.testing.assert_close(engine.accelerate(encoder)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_reports_architecture_is_the_default() -> None:
+    assert Architecture().sides == [28, 14, 7, 3]
+    assert Architecture().features == 288
+    paddings = [
+        (layer.padding[0], layer.output_padding[0])
+        for layer in Decoder(2, 0.0)
+        if isinstance(layer, nn.ConvTranspose2d)
+    ]
+    assert paddings == [(0, 0), (1, 1), (1, 1)]
 
 
 BUILDS: dict[str, tuple[Callable[[], nn.Module], Objective]] = {

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
-from latent_digits.models.objectives import classification, negative_elbo, reconstruction
+from latent_digits.models.networks import VariationalAutoencoder
+from latent_digits.models.objectives import (
+    NegativeElbo,
+    classification,
+    negative_elbo,
+    reconstruction,
+)
 
 BLACK, WHITE = np.zeros((1, 1, 2, 2), dtype=np.uint8), np.full((1, 1, 2, 2), 255, dtype=np.uint8)
 
@@ -12,6 +19,22 @@ def test_the_mean_image_has_a_squared_error_a_pixel_or_an_image() -> None:
     train = np.concatenate([BLACK, WHITE])
     assert reconstruction.constant_loss(train, WHITE) == pytest.approx(0.25)
     assert negative_elbo.constant_loss(train, WHITE) == pytest.approx(4 * 0.25)
+
+
+def test_the_divergence_has_a_weight() -> None:
+    torch.manual_seed(0)
+    model, x = VariationalAutoencoder(3), torch.rand(4, 1, 28, 28)
+
+    def values(beta: float) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        return NegativeElbo(beta)(model, x, x)
+
+    one, four = values(1.0), values(4.0)
+    assert torch.equal(one["loss"], one["squared_error"] + one["kl"])
+    assert torch.equal(four["kl"], one["kl"])
+    torch.testing.assert_close(four["loss"], one["squared_error"] + 4 * one["kl"])
+    gradients = [torch.autograd.grad(v["loss"].sum(), model.mu[-1].bias)[0] for v in (one, four)]
+    assert not torch.allclose(*gradients)
 
 
 def test_stored_images_and_networks_inputs_have_one_baseline() -> None:

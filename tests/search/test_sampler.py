@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latent_digits.console import UserError
-from latent_digits.models.networks import Autoencoder
+from latent_digits.models.networks import Architecture, Autoencoder, parameter_count
 from latent_digits.project.params import TuneParams, load_params
 from latent_digits.search import sampler as tuning
 from latent_digits.search.sampler import (
@@ -74,6 +74,19 @@ def test_trial_0_is_the_reports_hyperparameters_and_numbers_are_complete() -> No
     assert first | {"channels": [8, 16, 32]} == params.report_hyperparameters.model_dump()
     assert [one.number for one in trials] == list(range(13))
     assert [one.generation for one in trials] == [0] * 5 + [1] * 5 + [2] * 3
+
+
+def test_layers_widths_are_searched_where_there_is_a_choice_and_else_nothing_is_drawn() -> None:
+    params = tune(trials=40, generation=10)
+    channels, units = [[8, 16, 32], [4, 4, 8], [16, 32, 64]], [64, 16]
+    space = params.space.model_copy(update={"channels": channels, "units": units})
+    wide = search(forward, params.model_copy(update={"space": space}), math.inf, 1)
+    assert {one.hparams.channels for one in wide} == {*map(tuple, channels)}
+    assert {one.hparams.units for one in wide} == {*units}
+    assert {row["channels"] for row in table(wide)} == {"8-16-32", "4-4-8", "16-32-64"}
+    paper = search(forward, params, math.inf, 1)
+    assert {(one.hparams.channels, one.hparams.units) for one in paper} == {((8, 16, 32), 64)}
+    assert paper[1].hparams.lr == wide[1].hparams.lr  # what is drawn before the widths
 
 
 def test_the_search_gets_better_and_prunes() -> None:
@@ -167,6 +180,17 @@ def test_a_real_trial_repeats_and_stops_at_its_bar_once_it_is_warm() -> None:
     for checkpoint in reports[::5]:
         assert one == run_trial(training_data(), planned, 7, checkpoint, ignore)
     assert one.val_mse == tuple(sorted(one.val_mse, reverse=True))
+
+
+def test_a_trial_trains_the_network_that_it_names() -> None:
+    seen: list[int] = []
+    hparams = Hyperparameters(4, "adam", 1e-3, 16, 0.0, channels=(2, 3, 5), units=7)
+
+    def report(checkpoint: Checkpoint) -> None:
+        seen.append(checkpoint.arrays["values"].size)
+
+    run_trial(training_data(), PlannedTrial(0, 0, hparams, (math.inf,)), 7, None, report)
+    assert seen == [parameter_count(Autoencoder(4, 0.0, Architecture(28, (2, 3, 5), 7)))]
 
 
 def test_a_dead_network_is_recorded_as_collapsed_and_a_live_one_is_not() -> None:
