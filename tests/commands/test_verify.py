@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dvc.repo import Repo
 from PIL import Image
 
 from latent_digits.commands import verify
@@ -199,6 +200,64 @@ def test_inputs_that_are_not_here_come_from_the_cache_or_are_made(
     code, out, err = verified(monkeypatch, capfd, "plot")
     assert (code, out.count("equal")) == (0, 5)
     assert "verify: prepare, 1 of 3" in err
+
+
+def test_a_folder_comes_from_the_cache_too_if_all_of_it_is_there(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(study / "data/series")
+    assert stages_run(study, monkeypatch, "plot") == ["plot"]
+    brought = study / FOLDER / "plot/data/series/1.txt"
+    assert brought.read_text() == "member"
+    assert brought.stat().st_mode & 0o200  # a cache's own files are to be read alone
+    md5 = digest(brought)
+    member = study / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    member.chmod(0o644)
+    member.write_text("damaged")
+    assert stages_run(study, monkeypatch, "plot") == ["train_ae"]
+    assert "not all that train_ae wrote is here or at a DVC remote; it is made" in (
+        " ".join(capfd.readouterr().err.split())
+    )
+    member.unlink()
+    assert stages_run(study, monkeypatch, "plot") == ["train_ae"]
+
+
+def test_a_remote_is_asked_once_for_all_and_its_refusal_is_a_sentence(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each time that a remote is away costs a minute."""
+    asked: list[list[str]] = []
+
+    def fetch(repo: Any, targets: list[str]) -> None:
+        asked.append(targets)
+        raise ConnectionError("nobody at ssh://name:secret@host")
+
+    monkeypatch.setattr(Repo, "fetch", fetch)
+    for name in ("data", ".dvc/cache"):
+        shutil.rmtree(study / name)
+    assert stages_run(study, monkeypatch, "plot") == ["prepare"]
+    assert asked == []  # there is no remote
+    run(study, "-m", "dvc", "remote", "add", "--local", "--default", "away", "ssh://host/results")
+    assert stages_run(study, monkeypatch, "plot") == ["prepare"]
+    assert asked == [["data/split.txt", "data/model.txt", "data/series"]]
+    said = " ".join(capfd.readouterr().err.split())
+    assert "does not give all that is asked for (ConnectionError: nobody at ssh://host)" in said
+
+
+def stages_run(study: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> list[str]:
+    """The first stage that a verification of `stage` would run, without running it."""
+    found = []
+
+    def failing(copy: verify.Copy, stage: str) -> None:
+        found.append(stage)
+        raise UserError("not run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", ["verify", stage])
+        patch.setattr(verify.Copy, "repro", failing)
+        with pytest.raises(UserError, match="not run"):
+            verify.main()
+    return found
 
 
 def test_inputs_are_brought_again_after_a_failure(

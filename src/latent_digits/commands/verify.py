@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,9 +39,9 @@ from latent_digits.data.storage import (
     write_bytes,
     write_json,
 )
-from latent_digits.project.provenance import Study, digest, git, locked, md5, read_study
+from latent_digits.project.provenance import Digests, Study, digest, git, locked, md5, read_study
 from latent_digits.report.verified import FILE, Machine, Verification, Verified, read_verified
-from latent_digits.tracking.addresses import sqlite_address
+from latent_digits.tracking.addresses import one_line, sqlite_address
 
 FOLDER = Path(".resume/verify")
 Found = tuple[str, str, list[str]]  # stage, output, how it differs
@@ -178,13 +178,14 @@ class Copy:
 
     def make(self, chosen: list[str]) -> list[str]:
         """Make the outputs of these stages; returns all stages that were run for that."""
-        wanted, waiting = set(chosen), list(chosen)
-        while waiting:
-            read = {self.study.makers.get(path) for path in self.study.dependencies(waiting.pop())}
-            new = [one for one in read if one and one not in wanted and not self.bring(one)]
-            wanted |= set(new)
-            waiting += new
-        stages = [one for one in self.study.stages if one in wanted]
+        before = [one for one in self.needed(chosen, lambda stage: False) if one not in chosen]
+        fetch(self.study, {k: v for one in before for k, v in self.outputs(one).items()})
+        stages = self.needed(chosen, self.bring)
+        if more := [one for one in stages if one not in chosen]:
+            say(
+                f"verify: not all that {', '.join(more)} wrote is here or at a DVC remote; it is "
+                "made as well."
+            )
         done = read_study(self.folder).lock  # before a kill
         left = [one for one in stages if one not in done]
         began, spent = time.monotonic(), 0
@@ -197,21 +198,28 @@ class Copy:
             spent += SECONDS[stage]
         return stages
 
+    def needed(self, chosen: list[str], is_here: Callable[[str], bool]) -> list[str]:
+        """`chosen`, and of what they read, directly or not, the stages whose outputs are not here.
+
+        A stage is asked about once, and only if what is needed reads from it.
+        """
+        found = set(chosen)
+        for stage in reversed(self.study.stages):  # each comes after those that it reads from
+            read = {path for one in found for path in self.study.dependencies(one)}
+            if stage not in found and read & {*self.study.outputs(stage)} and not is_here(stage):
+                found.add(stage)
+        return [stage for stage in self.study.stages if stage in found]
+
+    def outputs(self, stage: str) -> Digests:
+        """A stage's outputs as `dvc.lock` has them."""
+        return locked(self.study.lock.get(stage, {}), "outs")
+
     def bring(self, stage: str) -> bool:
-        """Copy a stage's outputs as `dvc.lock` has them, if all can be had."""
-        named = locked(self.study.lock.get(stage, {}), "outs")
-        sources = {path: original(self.study, path, md5) for path, md5 in named.items()}
-        if not named or None in sources.values():
-            return False
-        for path, source in sources.items():
-            target = self.folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source and source.is_dir():
-                shutil.rmtree(target, ignore_errors=True)  # half of it, after a kill
-                shutil.copytree(source, target)
-            elif source:
-                shutil.copy(source, target)
-        return True
+        """Copy a stage's outputs as `dvc.lock` has them, if all are here."""
+        named = self.outputs(stage)
+        return bool(named) and all(
+            restore(self.study, path, md5, self.folder / path) for path, md5 in named.items()
+        )
 
     def repro(self, stage: str) -> None:
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
@@ -307,33 +315,70 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def original(study: Study, path: str, md5: str) -> Path | None:
-    """The output as `dvc.lock` has it: in the workspace, in DVC's cache, or fetched there."""
+def fetch(study: Study, outputs: Digests) -> None:
+    """Have DVC fetch into its cache, all at once, what of these outputs is not here."""
+    away = [
+        path
+        for path, md5 in outputs.items()
+        if path in study.makers and located(study, path, md5) is None
+    ]
+    if not away:
+        return
+    with Repo(str(study.folder)) as repo:
+        if repo.config["remote"]:
+            try:
+                repo.fetch(away)
+            except Exception as error:  # DVC's, its storage's
+                say(f"verify: the remote does not give all that is asked for ({one_line(error)}).")
+
+
+def located(study: Study, path: str, md5: str) -> dict[Path, Path] | None:
+    """Where each file of an output lies as `dvc.lock` has it, by its place in the output.
+
+    That is in the workspace or in DVC's cache; None where one is missing.
+    """
     here = study.folder / path
     if here.exists() and digest(here) == md5:
-        return here
+        return {file.relative_to(here): file for file in files_of(here)}
     with Repo(str(study.folder)) as repo:
-        cached = Path(repo.cache.local.oid_to_path(md5))
-        if not cached.exists() and repo.config["remote"]:
-            with suppress(Exception):  # a remote that is away: the stage is run instead
-                repo.fetch([path])
-    return cached if cached.exists() and not md5.endswith(".dir") else None
+        cache = repo.cache.local
+    found = {Path(): Path(cache.oid_to_path(md5))}
+    if md5.endswith(".dir") and found[Path()].exists():
+        members = read_json(found[Path()])
+        found = {Path(one["relpath"]): Path(cache.oid_to_path(one["md5"])) for one in members}
+    return found if all(file.exists() for file in found.values()) else None
+
+
+def restore(study: Study, path: str, md5: str, target: Path) -> bool:
+    """Write an output as `dvc.lock` has it to `target`; whether that could be."""
+    found = located(study, path, md5)
+    if found is None:
+        return False
+    shutil.rmtree(target, ignore_errors=True)  # half of a folder, after a kill
+    if md5.endswith(".dir"):
+        target.mkdir(parents=True)
+    for place, file in found.items():
+        copy = target / place
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)  # without the cache's mode, which is to be read alone
+    return digest(target) == md5  # a cache may be damaged
 
 
 def compare(study: Study, folder: Path, stages: list[str]) -> Iterator[Found]:
     """(stage, output, how it differs) for all outputs of the stages; no line where it is equal."""
+    named = {stage: locked(study.lock.get(stage, {}), "outs") for stage in stages}
+    pairs = {path: md5 for outputs in named.values() for path, md5 in outputs.items()}
+    unequal = {path: md5 for path, md5 in pairs.items() if digest(folder / path) != md5}
+    fetch(study, unequal)
     for stage in stages:
-        for path, expected in sorted(locked(study.lock.get(stage, {}), "outs").items()):
-            found = folder / path
-            if digest(found) == expected:
+        for path in sorted(named[stage]):
+            before = folder / "originals" / path
+            if path not in unequal:
                 yield stage, path, []
-                continue
-            before = original(study, path, expected)
-            yield (
-                stage,
-                path,
-                differences(before, found) if before else ["its original is not here"],
-            )
+            elif restore(study, path, unequal[path], before):
+                yield stage, path, differences(before, folder / path)
+            else:
+                yield stage, path, ["its original is not here"]
 
 
 def print_table(rows: list[Found]) -> None:
