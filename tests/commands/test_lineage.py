@@ -59,10 +59,19 @@ def test_a_file_leads_to_its_run_and_back(
     assert facts["params"] == ["lr", "=", "0.1"]
     assert facts["files"] == ["1", "read,", "2", "written;", "--files", "lists", "them"]
     assert lineage(monkeypatch, capsys, "data/series/1.txt") == text  # in a folder that it wrote
+    assert lineage(monkeypatch, capsys, f"{linked(project)}") == text
     assert lineage(monkeypatch, capsys, facts["run"][0]) == text
     whole = lineage(monkeypatch, capsys, facts["study"][0])
     assert [line for line in whole.splitlines() if line[0] != " "] == ["prepare", "finetune"]
     assert text in whole
+
+
+def linked(project: Path) -> Path:
+    """The model as a link into a cache, as DVC may be told to keep it."""
+    file, cached = project / "data/model.txt", project.parent / f"{project.name}-cached"
+    file.rename(cached)
+    file.symlink_to(cached)
+    return file
 
 
 def test_digests_are_listed_only_when_asked_for(
@@ -141,6 +150,8 @@ def test_verify_says_which_bytes_differ(
         ("models:/x", "models:/x is not of the form models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("models:/x@champion", "cannot say: .*x not found"),
         ("0" * 32, "cannot say: .*not found"),
+        (__file__, r"no run at .* wrote \.\./.*/test_lineage.py as it is now"),
+        ("data/series/2.txt", "2.txt is not here; `dvc pull` fetches it where a DVC remote has it"),
         ("params.yaml", r"no run at .* wrote params.yaml as it is now \(md5 \w+\)"),
     ],
 )

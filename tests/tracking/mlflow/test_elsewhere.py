@@ -67,6 +67,7 @@ TRIALS = [
 HISTORY = [{"epoch": 1, "train_loss": 0.3, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
 ABOUT = {"model": "autoencoder", "latent_dim": 3}
 MODEL = Path("data/models/ae.safetensors")
+IDENTITY = ("-c", "user.name=n", "-c", "user.email=e@example.org")
 
 
 @pytest.fixture
@@ -108,8 +109,7 @@ def clone(
     }
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
     Path(".gitignore").write_text("/data\n/mlflow*\n/mlartifacts\n")
-    identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
-    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "the results"]):
+    for command in (["init", "-q"], ["add", "."], [*IDENTITY, "commit", "-qm", "the results"]):
         subprocess.run(["git", *command], check=True)
     return tmp_path
 
@@ -240,6 +240,20 @@ def test_a_model_that_comes_later_joins_its_run(clone: Path) -> None:
     (version,) = after.client.search_model_versions("name = 'latent-digits-ae'")
     assert version.run_id == before.runs["train_ae"].info.run_id
     assert len(after.runs["study"].outputs.model_outputs) == 1
+
+
+def test_a_clone_that_has_less_changes_nothing(clone: Path) -> None:
+    """Such as one that was not pulled yet; a shallow one besides takes its commit for another."""
+    before = sync()
+    weights = MODEL.read_bytes()
+    MODEL.unlink()
+    subprocess.run(["git", *IDENTITY, "commit", "-q", "--amend", "-m", "other"], check=True)
+    for _ in range(2):
+        after = sync()
+        assert [run.to_dictionary() for run in after.runs.values()] == [
+            run.to_dictionary() for run in before.runs.values()
+        ]
+        MODEL.write_bytes(weights)
 
 
 def test_a_file_that_is_another_than_the_lock_says_is_not_logged(clone: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
+from mlflow.utils import mlflow_tags
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import files_of, read_csv, read_json
-from latent_digits.project.provenance import Digests, Study, digest, digest_of, flatten, git, locked
+from latent_digits.project.provenance import Digests, Study, digest, flatten, git, locked
 from latent_digits.tracking.addresses import queue_folder
 from latent_digits.tracking.mlflow.note import ELSEWHERE
 from latent_digits.tracking.records import (
@@ -43,17 +44,21 @@ def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> RunQ
     """A queue of what `stage` left here, unless its `run` has all of it.
 
     Nothing for a stage that ran here. What was logged from its files once is logged again, into the
-    same run, when more of them are here.
+    same run, when others of them are here than it has: clones that share a server differ in that.
     """
     if run and run.data.tags.get("made") != ELSEWHERE:
         return None
     dependencies = locked(study.lock[stage], "deps")
     here = present(study.folder, outputs | dependencies)
-    files = digest_of(sorted(here & (outputs.keys() | {VALIDATION})))
-    if run and run.data.tags["files"] == files:
+    of_stage = outputs.keys() | {VALIDATION}
+    files = here & of_stage
+    known = of_stage & {*run.data.tags["files"].split(", ")} if run else set[str]()
+    if run and files <= known:
         return None
-    commit, made = commit_of(study, stage)
-    when = run.info.start_time if run else made
+    if run:  # a shallow clone knows another commit
+        commit, when = run.data.tags[mlflow_tags.MLFLOW_GIT_COMMIT], run.info.start_time
+    else:
+        commit, when = commit_of(study, stage)
     queue = draft_queue(queue_folder(), stage)
     queue.add("study", **study_entry(study))
     queue.add(
@@ -71,8 +76,11 @@ def left_by(study: Study, stage: str, outputs: Digests, run: Run | None) -> RunQ
             for path, md5 in dependencies.items()
             if path.startswith(SPLIT) and path in here
         ],
-        tags={"files": files, "mlflow.source.name": study.stages[stage]["cmd"]}
-        | {"mlflow.source.git.commit": commit},
+        tags={
+            "files": ", ".join(sorted(files | known)) or "none",
+            mlflow_tags.MLFLOW_SOURCE_NAME: study.stages[stage]["cmd"],
+            mlflow_tags.MLFLOW_GIT_COMMIT: commit,
+        },
     )
     for name in sorted(here & outputs.keys()):
         add_file(queue, Path(name), dependencies, here, when)

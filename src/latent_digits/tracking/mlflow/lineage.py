@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
+from os.path import relpath
 from pathlib import Path
 
 from mlflow.artifacts import download_artifacts
@@ -37,6 +38,11 @@ class Lineage:
             return self.stages_of(self.client.get_run(thing))
         if (self.folder / thing).exists():
             return [self.maker_of(thing)]
+        if self.output_of(thing):
+            raise UserError(
+                f"{thing} is not here; `dvc pull` fetches it where a DVC remote has it, "
+                "`make repro` makes it."
+            )
         raise UserError(
             f"{thing} is no file here, no run's id (32 hexadecimal digits), and no model's address "
             "(models:/NAME@ALIAS or models:/NAME/VERSION)."
@@ -64,9 +70,7 @@ class Lineage:
 
     def maker_of(self, path: str) -> Run:
         """The latest run that wrote a file as it is now, by itself or in a folder."""
-        name = (self.folder / path).resolve().relative_to(self.folder).as_posix()
-        outputs = read_study(self.folder).makers
-        name = next((one for one in outputs if name.startswith(f"{one}/")), name)
+        name = self.output_of(path) or relpath(path, self.folder)
         md5 = digest(self.folder / name)
         experiments = [one.experiment_id for one in self.client.search_experiments()]
         query = f"tags.`out.{name}` = '{md5}'"
@@ -78,6 +82,12 @@ class Lineage:
                 "waits to be sent."
             )
         return found[0]
+
+    def output_of(self, path: str) -> str:
+        """The output that a path names or lies in; "" where it is of none."""
+        name = relpath(path, self.folder)  # does not follow links, as into a cache of DVC's
+        outputs = read_study(self.folder).makers
+        return next((one for one in outputs if f"{name}/".startswith(f"{one}/")), "")
 
     def describe(self, run: Run, files: bool) -> Iterator[str]:
         """The lines about one stage's run; with `files` every parameter and digest has its own."""
