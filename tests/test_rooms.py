@@ -35,7 +35,7 @@ OWNERS = {
 }
 # What is of no one module. Tests of the hall lie beside them.
 WHOLE = {"browser", "golden", "kills", "own_code", "parent_runs", "pipeline", "rooms", "speed"}
-WHOLE |= {"workflows"}
+WHOLE |= {"sharing", "workflows"}
 
 
 def room_of(path: Path) -> str:
