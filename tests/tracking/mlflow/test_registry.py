@@ -62,9 +62,20 @@ def test_no_file_of_a_model_is_a_pickle(registry: Registry) -> None:
     folder = registry.folder / "mlartifacts"
     files = files_of(folder)  # without what Python compiles beside a model's code as it loads it
     suffixes = {path.suffix for path in files}
-    texts = {".py", ".j2", ".css", ".js", ".typ", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
+    texts = {".py", ".json", ".csv", ".txt", ".yaml", ".yml", ""}
     assert suffixes <= {".safetensors", *texts}
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
+
+
+def test_a_model_brings_its_requirements_and_code_along(registry: Registry) -> None:
+    from latent_digits.tracking.mlflow.registry import ROOMS, requirements
+
+    (weights,) = registry.folder.glob("mlartifacts/**/artifacts/ae.safetensors")
+    model = weights.parents[1]
+    assert (model / "requirements.txt").read_text().splitlines() == requirements()
+    assert "-r requirements.txt" in (model / "python_env.yaml").read_text()
+    (package,) = (model / "code").iterdir()
+    assert {one.name for one in package.iterdir() if one.is_dir()} - {"__pycache__"} == {*ROOMS}
 
 
 def test_a_served_model_answers_http_as_the_project_does(

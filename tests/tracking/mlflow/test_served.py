@@ -14,10 +14,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from torch import nn
 
+from imports import SOURCE, closure
 from latent_digits.data.storage import write_tensors
 from latent_digits.models import networks
 from latent_digits.models.weights import arrays_of, build
-from latent_digits.tracking.mlflow.registry import LIBRARIES
+from latent_digits.tracking.mlflow import registry
+from latent_digits.tracking.mlflow.registry import LIBRARIES, ROOMS, requirements
 
 SERVE = """
 import sys
@@ -33,9 +35,11 @@ sys.meta_path.insert(0, Missing())
 import latent_digits  # before NumPy
 import types
 import numpy as np
+from latent_digits.engine import kernels
 from latent_digits.tracking.mlflow.served import Served
 served = Served()
 served.load_context(types.SimpleNamespace(artifacts={"weights": weights}))
+assert kernels.forwards.signatures, "the first answer would wait for the compiler"
 print(served.predict(None, np.zeros((3, 28, 28), np.uint8)).shape)
 """
 ABOUT = {"model": "classifier", "latent_dim": 2, "hidden": 3}
@@ -84,6 +88,21 @@ def test_the_requirements_are_what_it_imports(
         assert done.stdout.strip().endswith(shape), done.stderr
     else:
         assert "No module named 'numba'" in done.stderr
+
+
+def test_its_code_is_what_it_imports_and_no_other_room() -> None:
+    served = SOURCE / "tracking/mlflow/served.py"
+    rooms = {one.relative_to(SOURCE).parts[0] for one in closure([served])}
+    assert {room for room in rooms if not room.endswith(".py")} == {*ROOMS}
+
+
+def test_requirements_are_versions_that_a_package_index_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    versions = dict.fromkeys(LIBRARIES, "1.2.3") | {"torch": "2.15.0+cpu"}
+    monkeypatch.setattr(registry, "version", versions.__getitem__)
+    assert requirements()[-1] == "torch==2.15.0"
+    assert requirements()[0] == "mlflow==1.2.3"
 
 
 def normalized(dropout: float, plain) -> list[nn.Module]:

@@ -1,6 +1,8 @@
 """Trained models in MLflow's registry: a version for each set of weights, the best a champion."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +37,9 @@ DESCRIPTIONS = {
     "It does not compete.",
 }
 BASELINES = ("classifier_random_encoder", "classifier_end_to_end")  # what others are measured by
-LIBRARIES = ("mlflow", "numba", "numpy", "rich", "safetensors", "torch")  # that a model needs
+# What a served model imports: libraries, and rooms beside the hall.
+LIBRARIES = ("mlflow", "numba", "numpy", "rich", "safetensors", "torch")
+ROOMS = ("data", "engine", "models")
 
 
 def register(
@@ -61,22 +65,26 @@ def new_version(
     name: str,
     facts: Mapping[str, Any],
 ) -> ModelVersion:
-    """Store a model that needs no pickle: weights as safetensors, and the package at `code`."""
+    """Store a model that needs no pickle, nor this project: weights as safetensors, and its part of
+    the package at `code`.
+    """
     experiment = client.get_run(run_id).info.experiment_id
     example = np.array(facts["example"], dtype=np.uint8)
     begun = client.create_logged_model(experiment, facts["name"], source_run_id=run_id)
-    logged = Model.log(
-        artifact_path=None,
-        model_id=begun.model_id,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        python_model=str(code / "tracking/mlflow/served.py"),
-        code_paths=[str(code)],
-        artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
-        signature=signature(example.shape[1:], facts["outputs"]),
-        input_example=example,
-        pip_requirements=[f"{library}=={version(library)}" for library in LIBRARIES],
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        needed = shutil.copytree(code, Path(folder, code.name), ignore=other_rooms)
+        logged = Model.log(
+            artifact_path=None,
+            model_id=begun.model_id,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            python_model=str(code / "tracking/mlflow/served.py"),
+            code_paths=[str(needed)],
+            artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
+            signature=signature(example.shape[1:], facts["outputs"]),
+            input_example=example,
+            pip_requirements=requirements(),
+        )
     tags = {
         "weights": facts["md5"],
         "validation_set": facts["validation_set"],
@@ -92,6 +100,18 @@ def new_version(
     link = json.dumps([{"name": name, "version": made.version}])
     client.set_logged_model_tags(logged.model_id, {mlflow_tags.MLFLOW_MODEL_VERSIONS: link})
     return made
+
+
+def other_rooms(folder: str, names: list[str]) -> list[str]:
+    """Which of the names in a folder of the package a served model can do without."""
+    return [name for name in names if Path(folder, name).is_dir() and name not in ROOMS]
+
+
+def requirements() -> list[str]:
+    """The libraries at their versions here; of a build such as 2.15.0+cpu the version alone, since
+    the package index that a fresh environment asks does not have the build.
+    """
+    return [f"{library}=={version(library).partition('+')[0]}" for library in LIBRARIES]
 
 
 def versions_of(client: MlflowClient, outputs: Mapping[str, str]) -> list[ModelVersion]:

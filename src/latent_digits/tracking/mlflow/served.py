@@ -25,8 +25,11 @@ class Served(PythonModel):
 
     def load_context(self, context: Any) -> None:
         tensors, about = read_tensors(Path(context.artifacts["weights"]))
-        self.model = engine.accelerate(build(about))
+        self.model = engine.accelerate(build(about)).eval()
         self.model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+        *_, behind = self.model.children()  # decoder or head
+        with torch.no_grad():  # compiles what any part needs: ten seconds, now rather than asked
+            behind(torch.zeros(1, about["latent_dim"]))
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         images = torch.tensor(model_input)[:, None]
