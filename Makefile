@@ -13,7 +13,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help repro uncommitted verify test quick replicas compare gate summary base comment smoke ui sync
-.PHONY: ablation bench growth check format lock
+.PHONY: ablation export bench growth check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ ui: $(BIN)/ready  ## MLflow on this machine, and the addresses to open (PORT=500
 
 sync: $(BIN)/ready  ## send what MLflow has not got: its server was away, or it was made elsewhere
 	python -m latent_digits.commands.sync
+
+export: $(BIN)/ready  ## the trained networks as ONNX and as plain torch.nn: exported/
+	@python -m latent_digits.commands.export
 
 ablation: $(BIN)/ready  ## what weights, warm-up, averaging, scaling and start are worth: reports/ablation.json
 	dvc repro --quiet prepare

@@ -30,6 +30,7 @@ OWNERS = {
     "distributed": {"training/workers.py"},
     "lightning_fabric": {"training/ranks.py"},
     "numba": {"engine/kernels.py", "arithmetic.py"},  # which settles how it compiles
+    "onnx": {"commands/export.py"},
     "optuna": {"search/sampler.py"},
     "torchvision": {"preparation/known.py"},
 }
