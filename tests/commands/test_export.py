@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from latent_digits.catalogue import MODELS
 from latent_digits.commands import export
 from latent_digits.console import UserError
+from latent_digits.data.storage import read_tensors
 from latent_digits.models import networks
 from latent_digits.models.weights import build
 from latent_digits.project.provenance import digest
@@ -124,6 +125,11 @@ def test_a_file_says_what_it_is_and_nothing_of_this_machine(exported: Exported) 
         "model": "classifier",
         "latent_dim": "3",
         "hidden": "5",
+        "channels": "[4, 6, 8]",
+        "units": "10",
+        "size": "28",
+        "classes": "3",
+        "class_names": '["oak", "elm", "ash"]',
         "split": "digest of the split",
         "weights_md5": digest(exported.project / "data/models/classifier.safetensors"),
     }
@@ -133,7 +139,7 @@ def test_a_file_says_what_it_is_and_nothing_of_this_machine(exported: Exported) 
 
 def test_the_same_weights_are_the_same_bytes(exported: Exported, tmp_path: Path) -> None:
     weights = exported.project / "data/models/classifier.safetensors"
-    about = {"split": "digest of the split", **ABOUT["classifier"]}
+    _, about = read_tensors(weights)
     about |= {"weights_md5": digest(weights), "name": "classifier"}
     (part,) = export.parts_of("classifier", exported.models["classifier"], IMAGES)
     network = export.write_plain(tmp_path, part, about)
@@ -175,7 +181,7 @@ def with_layer(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> export.Part
     """The encoder of an autoencoder with a layer behind its first."""
     plain = networks.convolutions
     monkeypatch.setattr(
-        networks, "convolutions", lambda dropout: [plain(dropout)[0], layer, *plain(dropout)[1:]]
+        networks, "convolutions", lambda *sizes: [plain(*sizes)[0], layer, *plain(*sizes)[1:]]
     )
     part, _ = export.parts_of("ae", build(ABOUT["ae"]).eval(), IMAGES)
     return part
@@ -184,8 +190,8 @@ def with_layer(layer: nn.Module, monkeypatch: pytest.MonkeyPatch) -> export.Part
 def test_another_layer_of_pytorch_is_exported_with_its_buffers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = nn.Sequential(nn.BatchNorm2d(8), nn.GELU(approximate="tanh"))
-    layer(torch.rand(4, 8, 5, 5))  # so that it has buffers of its own
+    layer = nn.Sequential(nn.BatchNorm2d(4), nn.GELU(approximate="tanh"))
+    layer(torch.rand(4, 4, 5, 5))  # so that it has buffers of its own
     network = export.write_plain(tmp_path, with_layer(layer, monkeypatch), {})
     torch.testing.assert_close(network.state_dict()["1.0.running_mean"], layer[0].running_mean)
 

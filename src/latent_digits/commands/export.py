@@ -92,7 +92,8 @@ def main() -> None:
     folder = parser.parse_args().folder
     val = validation_set()
     images = pixels(torch.from_numpy(val.images[:2])[:, None]).contiguous()
-    models = {name: trained_model(name, val) for name in MODELS}
+    names = [name for name, kind in MODELS.items() if val.classes or kind != "classifier"]
+    models = {name: trained_model(name, val) for name in names}
     with torch.no_grad():
         parts = {name: [*parts_of(name, model, images)] for name, (model, _) in models.items()}
     every = [part for found in parts.values() for part in found]

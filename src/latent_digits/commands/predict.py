@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,14 +28,15 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 HELP = """\
 What the trained models make of images. OUT gets
 
-  predictions.csv      file, image (its place in the file, from 0), label, probability
+  predictions.csv      file, image (its place in the file, from 0), and if the data set has labels
+                       the likeliest label with its probability
   latents.npy          float32 [N, Z], in the order of the table
   reconstructions.npy  float32 [N, H, W] in [0, 1]
   reconstructions.png  the first 100 images, each with its reconstruction below
 
 An IMAGE is a grey PNG, or an .npy file of one image [H, W] or of many [N, H, W], uint8 or floats in
 [0, 1]; of a folder, all that are in it. They are as those that the models were trained on: of the
-same size, and light on dark as MNIST's digits. What cannot be used is said, file by file, and the
+same size, and as MNIST's digits light on dark. What cannot be used is said, file by file, and the
 rest goes on; the exit status is 1 then."""
 
 
@@ -48,12 +49,14 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images x [N, H, W], and what the models make of each."""
+    """Images x [N, H, W], and what the models make of each.
+
+    `answers` are its class and that one's probability, or nothing without a classifier.
+    """
 
     found: list[Found]
     x: np.ndarray
-    label: np.ndarray
-    probability: np.ndarray
+    answers: list[tuple[int, float]] | list[tuple[()]]
     z: np.ndarray
     x_hat: np.ndarray
 
@@ -95,9 +98,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("predicted"), help="predicted/ by default")
     arguments = parser.parse_args()
     val, out = validation_set(), arguments.out
-    (autoencoder, about), (classifier, _) = (
-        trained_model(name, val) for name in ("ae", "classifier")
-    )
+    autoencoder, about = trained_model("ae", val)
+    classifier = trained_model("classifier", val)[0] if val.classes else None
     images = Images(listed(arguments.images), val.images.shape[1:])
     usual = border(val.images).mean() / 255
     number, inverted = 0, []
@@ -110,11 +112,11 @@ def main() -> None:
         atomic(out / "reconstructions.png") as picture,
     ):
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("file", "image", "label", "probability"))
+        rows.writerow(("file", "image", *(("label", "probability") if classifier else ())))
         for batch in predictions(images, autoencoder, classifier):
-            places = [(one.path, one.place) for one in batch.found]
-            answers = zip(places, batch.label, batch.probability, strict=True)
-            rows.writerows((*place, label, probability) for place, label, probability in answers)
+            for one, answer in zip(batch.found, batch.answers, strict=True):
+                told = (val.classes[answer[0]], answer[1]) if answer else ()
+                rows.writerow((one.path, one.place, *told))
             add_latents(batch.z)
             add_reconstructions(batch.x_hat)
             if not number:
@@ -195,7 +197,7 @@ READERS: dict[str, Callable[[Path], np.ndarray]] = {".png": read_png, ".npy": re
 
 @torch.no_grad()
 def predictions(
-    images: Iterable[Found], autoencoder: nn.Module, classifier: nn.Module
+    images: Iterable[Found], autoencoder: nn.Module, classifier: nn.Module | None
 ) -> Iterator[Batch]:
     """Batch by batch, what the models make of the images."""
     waiting = iter(images)
@@ -204,8 +206,11 @@ def predictions(
         inputs = torch.from_numpy(x)[:, None]
         z = autoencoder.get_submodule("encoder")(inputs)
         x_hat = autoencoder.get_submodule("decoder")(z)[:, 0]
-        probability, label = classifier(inputs).softmax(1).max(1)
-        yield Batch(found, x, *(one.numpy() for one in (label, probability, z, x_hat)))
+        answers: Any = [()] * len(found)
+        if classifier:
+            probability, label = classifier(inputs).softmax(1).max(1)
+            answers = list(zip(label.tolist(), probability.tolist(), strict=True))
+        yield Batch(found, x, answers, z.numpy(), x_hat.numpy())
 
 
 def border(images: np.ndarray) -> np.ndarray:

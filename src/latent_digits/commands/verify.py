@@ -204,7 +204,7 @@ class Copy:
         A stage is asked about once, and only if what is needed reads from it.
         """
         found = set(chosen)
-        for stage in reversed(self.study.stages):  # each comes after those that it reads from
+        for stage in reversed([*self.study.stages]):  # each comes after those that it reads from
             read = {path for one in found for path in self.study.dependencies(one)}
             if stage not in found and read & {*self.study.outputs(stage)} and not is_here(stage):
                 found.add(stage)
