@@ -49,7 +49,7 @@ def comparison(rows: int = 2, commit: str = HEAD, note: str = "0.25") -> Compari
         parameters=[],
         stages=[],
         others=[Difference(name=f"row_{one}", base="0.5", head=note) for one in range(rows)],
-        digits=[],
+        classes=[],
         worsened=[],
         curves=[],
     )

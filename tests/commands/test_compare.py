@@ -109,7 +109,7 @@ def test_worse_beyond_tolerance_better_and_unclear(project: Path) -> None:
     causes = {one.stage: (one.causes, one.same_bytes) for one in found.stages}
     assert causes["train_ae"] == (["parameter train_ae.ae.patience"], True)
     assert found.worsened
-    assert {one.name for one in found.digits} == {"ae_mse_e3"}
+    assert {one.name for one in found.classes} == {"ae_mse_e3"}
 
 
 def test_worse_within_tolerance_passes_and_strict_does_not(project: Path) -> None:

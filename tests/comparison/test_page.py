@@ -63,7 +63,7 @@ def comparison(words: str = "words", stale: bool = False) -> Comparison:
         parameters=[difference],
         stages=[StageRow(stage=words, causes=[words], same_bytes=True)],
         others=[difference],
-        digits=[],
+        classes=[],
         worsened=[Image(name="ae_mse_e3", index=3, label=7, base=1.0, head=2.0)],
         curves=[Curve(name=words, base=[3.0, 2.0, 1.0], head=[3.0, 1.5])],
     )

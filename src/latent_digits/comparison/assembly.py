@@ -9,7 +9,7 @@ from latent_digits.comparison.consistency import contradictions
 from latent_digits.comparison.freshness import changed_stages, differing, stale_stages
 from latent_digits.comparison.gate import JUDGED, gate_of
 from latent_digits.comparison.markdown import plural
-from latent_digits.comparison.pairs import worst_digits, worst_images
+from latent_digits.comparison.pairs import worst_classes, worst_images
 from latent_digits.comparison.revisions import Revision
 from latent_digits.comparison.statistics import noise_of
 from latent_digits.comparison.values import Comparison, Curve, Difference, MetricRow, Side, Stale
@@ -51,7 +51,7 @@ def compared(
         parameters=differences(*(parameters(one) for one in (base, head))),
         stages=changed_stages(base.study, head.study),
         others=differences(*(others(one) for one in (base, head))),
-        digits=worst_digits(base, head, rows),
+        classes=worst_classes(base, head, rows),
         worsened=worst_images(base, head, rows),
         curves=[
             Curve(name=name, base=base.curves.get(name, []), head=head.curves.get(name, []))

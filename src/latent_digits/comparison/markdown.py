@@ -12,6 +12,7 @@ from latent_digits.comparison.values import (
     SYMBOLS,
     Comparison,
     Difference,
+    Image,
     MetricRow,
     Side,
     probability,
@@ -37,7 +38,7 @@ def render(comparison: Comparison) -> str:
             *table_of_metrics(comparison),
             *changes(comparison),
             *folded("Other metrics", table(("metric", "base", "this"), rows_of(comparison.others))),
-            *folded("Digits that got worse (exploratory)", digits(comparison)),
+            *folded("Classes that got worse (exploratory)", classes(comparison)),
             *folded("Test images that got worse", images(comparison)),
         ]
     )
@@ -129,27 +130,31 @@ def changes(one: Comparison) -> Iterable[str]:
     yield from table(("stage whose entry changed", "why", "outputs"), rows)
 
 
-def digits(one: Comparison) -> list[str]:
+def classes(one: Comparison) -> list[str]:
     rows = (
         (
             code(row.name),
-            str(row.digit),
+            str(row.label),
             number(row.base),
             number(row.head),
             probability(row.p).removeprefix("p "),
             str(row.images),
         )
-        for row in one.digits
+        for row in one.classes
     )
-    return table(("metric", "digit", "base", "this", "p, not corrected", "images"), rows)
+    return table(("metric", "class", "base", "this", "p, not corrected", "images"), rows)
 
 
 def images(one: Comparison) -> list[str]:
     rows = (
-        (code(row.name), str(row.index), str(row.label), number(row.base), number(row.head))
+        (code(row.name), str(row.index), class_of(row), number(row.base), number(row.head))
         for row in one.worsened
     )
-    return table(("metric", "test image", "its digit", "base", "this"), rows)
+    return table(("metric", "test image", "its class", "base", "this"), rows)
+
+
+def class_of(row: Image) -> str:
+    return "–" if row.label is None else str(row.label)
 
 
 def rows_of(differences: Iterable[Difference]) -> Iterable[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from latent_digits.comparison.markdown import ARROWS, ENDS, MEANS, change, number, plural
+from latent_digits.comparison.markdown import ARROWS, ENDS, MEANS, change, class_of, number, plural
 from latent_digits.comparison.pictures import Picture
 from latent_digits.comparison.values import SYMBOLS, Comparison, Curve, MetricRow, probability
 
@@ -17,7 +17,7 @@ PICTURES = {
     "fig02_reconstructions.png": "Autoencoder: validation images and reconstructions",
     "fig04_denoising.png": "Denoiser: noisy and denoised",
     "fig05_vae_reconstructions.png": "VAE: validation images and reconstructions",
-    "fig06_interpolation.png": "VAE: from a 0 to a 9",
+    "fig06_interpolation.png": "Autoencoder and VAE: from one image to another",
 }
 
 
@@ -44,6 +44,7 @@ def page(
         gate=ENDS[comparison.gate.exit],
         means=MEANS if max(comparison.base.seeds, comparison.head.seeds) > 1 else "",
         seeds=[plural(side.seeds, "seed") for side in (comparison.base, comparison.head)],
+        class_of=class_of,
         interval=interval,
         lines=lines,
         probability=probability,

@@ -14,10 +14,10 @@ from latent_digits.comparison.statistics import (
     error_over_images,
     mcnemar,
 )
-from latent_digits.comparison.values import DigitRow, Image, MetricRow
+from latent_digits.comparison.values import ClassRow, Image, MetricRow
 from latent_digits.seeds import seed_for
 
-SHOWN_DIGITS, SHOWN_IMAGES = 10, 8
+SHOWN_CLASSES, SHOWN_IMAGES = 10, 8
 
 
 class Pair(NamedTuple):
@@ -62,27 +62,27 @@ def moved_pairs(
             yield row, pair, 1.0 if row.better == "lower" else -1.0
 
 
-def worst_digits(base: Revision, head: Revision, rows: list[MetricRow]) -> list[DigitRow]:
-    """The digits that got worse under a gated headline, the surest first; exploratory."""
-    labels, found = base.per_image[0].get("labels"), []
+def worst_classes(base: Revision, head: Revision, rows: list[MetricRow]) -> list[ClassRow]:
+    """The classes that got worse under a gated headline, the surest first; exploratory."""
+    labels, found = base.per_image[0].get("labels", np.array([], int)), []
     for row, pair, sign in moved_pairs(base, head, rows):
-        for digit in range(10):
-            here = pair.of(labels == digit)
+        for label in np.unique(labels).tolist():
+            here = pair.of(labels == label)
             if len(here.before) < 2:
                 continue
-            moved = here.change(seed_for(0, "comparison", row.name, digit))
+            moved = here.change(seed_for(0, "comparison", row.name, label))
             if moved.p < LEVEL and sign * moved.value > 0:
                 found.append(
-                    DigitRow(
+                    ClassRow(
                         name=row.name,
-                        digit=digit,
+                        label=label,
                         images=len(here.before),
                         base=float(here.before.mean()),
                         head=float(here.after.mean()),
                         p=moved.p,
                     )
                 )
-    return sorted(found, key=lambda one: one.p)[:SHOWN_DIGITS]
+    return sorted(found, key=lambda one: one.p)[:SHOWN_CLASSES]
 
 
 def worst_images(base: Revision, head: Revision, rows: list[MetricRow]) -> list[Image]:
@@ -99,12 +99,12 @@ def worst_images(base: Revision, head: Revision, rows: list[MetricRow]) -> list[
 
     row, pair, sign = max(moved, key=sureness)
     worsening = sign * (pair.after - pair.before)
-    labels = base.per_image[0]["labels"]
+    labels = base.per_image[0].get("labels")
     return [
         Image(
             name=row.name,
             index=int(index),
-            label=int(labels[index]),
+            label=None if labels is None else int(labels[index]),
             base=float(pair.before[index]),
             head=float(pair.after[index]),
         )

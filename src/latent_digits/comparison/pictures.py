@@ -76,7 +76,7 @@ def pictures(
 
 
 def png(pixels: np.ndarray) -> str:
-    """Dark on light, as the figures are, [28, 28] in [0, 1]; base64."""
+    """Dark on light, as the figures are, [S, S] in [0, 1]; base64."""
     file = io.BytesIO()
     Pillow.fromarray((255 * (1 - pixels.clip(0, 1))).astype(np.uint8)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()

@@ -103,7 +103,7 @@ class Revision:
             return {}, {}
         arrays, about = read_tensors(path)
         shapes = {array.shape for array in arrays.values()}
-        if shapes != {(len(arrays["labels"]),)}:
+        if len(shapes) != 1 or len(*shapes) != 1:
             raise ValueError(f"{path.name} has arrays of shapes {sorted(shapes)}")
         return arrays, WAYS.validate_python(about["ways"])
 

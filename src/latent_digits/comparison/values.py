@@ -101,11 +101,11 @@ class Stale(Value):
     causes: Few
 
 
-class DigitRow(Value):
-    """One digit's test images under one headline: their mean on both sides, and a p-value."""
+class ClassRow(Value):
+    """One class's test images under one headline: their mean on both sides, and a p-value."""
 
     name: Text
-    digit: Annotated[int, Field(ge=0, le=9)]
+    label: Annotated[int, Field(ge=0)]
     images: int
     base: float
     head: float
@@ -113,11 +113,14 @@ class DigitRow(Value):
 
 
 class Image(Value):
-    """A test image that became worse: its place in the test set, and its value on both sides."""
+    """A test image that became worse: its place in the test set, and its value on both sides.
+
+    Images of a data set without labels have none.
+    """
 
     name: Text
     index: int
-    label: int
+    label: int | None
     base: float
     head: float
 
@@ -155,7 +158,7 @@ class Comparison(Value):
     parameters: list[Difference]
     stages: list[StageRow]
     others: list[Difference]
-    digits: list[DigitRow]
+    classes: list[ClassRow]
     worsened: list[Image]
     curves: list[Curve]
 
