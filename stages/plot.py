@@ -25,14 +25,15 @@ EXPLORER = REPORTS / "explorer.html"
 def main() -> None:
     params = load_params()
     digests = {str(path): digest(path) for path in (ARRAYS, VAL, *PLANAR.values())}
-    results = Inputs.read(REPORTS, params.model_dump(include=TOLD), digests)
     arrays, facts = read_tensors(ARRAYS)
+    results = Inputs.read(REPORTS, params.model_dump(include=TOLD), digests, facts)
     planar = {name: read_tensors(path)[0] for name, path in PLANAR.items()}
     val, _ = read_tensors(VAL)
 
     with stage_run("plot", {"plot": params.plot.model_dump()}) as run:
         tables = results.hparams, results.trials, results.histories, results.evidence
-        drawn = drawings(Study(arrays, facts, *tables, params.plot.max_points))
+        beta, most = params.train_vae.beta, params.plot.max_points
+        drawn = drawings(Study(arrays, facts, *tables, beta, most))
         draw_figures(REPORTS / "figures", drawn, params.plot.dpi)
         text, values = text_of_report(results, drawn)
         for path, content in zip(

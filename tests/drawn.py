@@ -1,14 +1,20 @@
-"""A made-up study, as the figures read it."""
+"""A made-up study of any data set, as the figures read it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from latent_digits.catalogue import MODELS
+from latent_digits.report.dataset_info import DIGITS
 from latent_digits.report.figures.drawing import Study
 
 POINTS = 60
+FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 LEVELS = {"gaussian_mean": 0.5, "salt_pepper": 0.05, "speckle_variance": 0.5}
 NOISE = {
     name: {**LEVELS, "gaussian_variance": variance}
@@ -39,9 +45,14 @@ EVIDENCE = {
 }
 
 
-def study(**changes: Any) -> Study:
-    arrays = images() | numbers()
+def study(
+    name: str = "MNIST", classes: Sequence[str] = DIGITS, size: int = 28, **changes: Any
+) -> Study:
+    """A study of these classes, or with none as one without labels."""
+    arrays = images(size) | numbers(len(classes))
     facts = {
+        "data": {"name": name, "classes": list(classes), "size": size},
+        "path": {"from": classes[0], "to": classes[-1]} if classes else {},
         "layers": {"encoder": LAYERS, "decoder": [{**LAYERS[0], "shape": [5]}, *LAYERS[1:]]},
         "parameters": {"ae": 220, "vae": 250},
         "noise": NOISE,
@@ -51,36 +62,45 @@ def study(**changes: Any) -> Study:
     trials += [trial(3, "degenerate", 0.09), trial(4, "failed", None)]
     histories = {name: history() for name in MODELS}
     hparams = {"latent_dim": 5, "dropout": 0.01}
-    return replace(Study(arrays, facts, hparams, trials, histories, EVIDENCE, 50), **changes)
+    if not classes:
+        arrays = {key: one for key, one in arrays.items() if not is_of_labels(key)}
+        histories = {key: one for key, one in histories.items() if "classifier" not in key}
+    return replace(Study(arrays, facts, hparams, trials, histories, EVIDENCE, 1.0, 50), **changes)
 
 
-def images() -> dict[str, np.ndarray]:
+def is_of_labels(name: str) -> bool:
+    """Whether `evaluate` has no such array where there are no labels."""
+    whole = name in ("classifier.confusion", "val.labels")
+    return whole or name.startswith("denoiser.failed") or name.endswith(("_read", "_label"))
+
+
+def images(size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     counts = dict.fromkeys(("ae.input", "ae.output", "vae.output"), 9)
     counts |= dict.fromkeys(("noise.figure_3", "noise.as_described"), 5)
     counts |= {"path.ae": 7, "path.vae": 7, "vae.prior": 64}
     for name in ("clean", "noisy", "denoised"):
         counts |= {f"denoiser.typical_{name}": 9, f"denoiser.failed_{name}": 4}
-    found = {name: rng.random((count, 28, 28), np.float32) for name, count in counts.items()}
-    return found | {f"{name}.grid": rng.random((3, 3, 28, 28)) for name in ("ae_2d", "vae_2d")}
+    found = {name: rng.random((count, size, size), np.float32) for name, count in counts.items()}
+    return found | {f"{name}.grid": rng.random((3, 3, size, size)) for name in ("ae_2d", "vae_2d")}
 
 
-def numbers() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(1)
+def numbers(classes: int) -> dict[str, np.ndarray]:
+    rng, some = np.random.default_rng(1), max(classes, 1)
     planes = ("ae.pca", "ae.tsne", "ae_2d.z", "vae_2d.z")
     return {
         **{name: rng.normal(size=(POINTS, 2)) for name in planes},
         **{f"{name}.window": np.array([[-2.0, 2.0], [-2.0, 2.0]]) for name in ("ae_2d", "vae_2d")},
         "ae.variance_shares": np.array([0.4, 0.3, 0.15, 0.1, 0.05]),
-        "denoiser.typical_label": np.arange(9),
-        "denoiser.typical_read": np.arange(9),
-        "denoiser.failed_label": np.arange(4),
-        "denoiser.failed_read": np.arange(4) + 1,
-        "path.ae_read": np.array([0, 0, 0, 5, 9, 9, 9]),
-        "path.vae_read": np.array([0, 0, 0, 8, 9, 9, 9]),
-        "vae.prior_read": np.arange(64) % 10,
-        "val.labels": np.arange(POINTS) % 7,  # digits 7 to 9 are missing
-        "classifier.confusion": 9 * np.eye(10, dtype=np.int64) + 1,
+        "denoiser.typical_label": np.arange(9) % some,
+        "denoiser.typical_read": np.arange(9) % some,
+        "denoiser.failed_label": np.arange(4) % some,
+        "denoiser.failed_read": (np.arange(4) + 1) % some,
+        "path.ae_read": np.array([0, 0, 0, 5, 9, 9, 9]) % some,
+        "path.vae_read": np.array([0, 0, 0, 8, 9, 9, 9]) % some,
+        "vae.prior_read": np.arange(64) % some,
+        "val.labels": np.arange(POINTS) % min(some, 7),  # digits 7 to 9 are missing
+        "classifier.confusion": 9 * np.eye(some, dtype=np.int64) + 1,
     }
 
 

@@ -29,7 +29,8 @@ from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
 from latent_digits.report.figures.curves import Curve, Panel, learning_curves
 from latent_digits.report.figures.drawing import Drawing, save
-from latent_digits.report.figures.planes import scattered
+from latent_digits.report.dataset_info import DIGITS, DatasetInfo
+from latent_digits.report.figures.planes import Points, scattered
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.preparation.collection import DIGITS, Collection, Labelled
 from latent_digits.project.params import TuneParams
@@ -175,9 +176,10 @@ def measures(evaluation: Evaluation, found: dict[str, Trained]) -> dict[str, Any
 def figures(found: dict[str, Trained], pca: np.ndarray, labels: np.ndarray) -> dict[str, str]:
     """Two figures' files, PNG and SVG."""
     curve = Curve("Z = 5", found["ae"].history, "loss", "black")
+    points = Points(pca, labels, DatasetInfo("made up", DIGITS, 28))
     drawn = {
         "curves": lambda: learning_curves([Panel("title", "mean squared error", [curve])]),
-        "scatter": lambda: scattered(pca, labels, ["one", "other"]),
+        "scatter": lambda: scattered(points, ["one", "other"]),
     }
     with TemporaryDirectory() as folder:
         paths = {one: save(Path(folder), Drawing(one, "", "", drawn[one]), 80) for one in drawn}

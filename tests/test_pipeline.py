@@ -37,7 +37,8 @@ OBSERVERS = ("console.py", "starting.py", "project", "tracking")
 KNOWN = {"console.py", "starting.py", "project/params.py", "tracking/stage_run.py"}
 REPORT = "src/latent_digits/report"
 PAGE = {f"{REPORT}/explorer.{kind}" for kind in ("css", "html.j2", "js")}
-TEMPLATES = {"plot": {*PAGE, *(f"{REPORT}/report.{kind}" for kind in ("md.j2", "css", "typ"))}}
+TEXT = ("report.md.j2", "mnist.md.j2", "report.css", "report.typ")
+TEMPLATES = {"plot": {*PAGE, *(f"{REPORT}/{name}" for name in TEXT)}}
 
 
 def is_observer(path: Path) -> bool:

@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from latent_digits.project.params import load_params
 from latent_digits.project.provenance import read_study
 from latent_digits.report.checklist import MAKERS, STAGES, checklist, checklist_values, verified
 from latent_digits.report.document import unmarked
@@ -14,6 +14,7 @@ from latent_digits.report.inputs import Inputs, all_values
 from latent_digits.report.tables import tables
 from latent_digits.report.values import Values
 from latent_digits.report.verified import Verified
+from reported import inputs as inputs_of
 from smoke import PROJECT
 
 VAL = "data/split/val.safetensors"
@@ -21,10 +22,11 @@ MACHINE: dict[str, Any] = {"processor": "AMD EPYC", "logical_cores": 2, "memory_
 
 
 @pytest.fixture(scope="module")
-def inputs() -> Inputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """The committed results, and a digest of the validation set, which need not be here."""
-    params = load_params().model_dump()
-    return Inputs.read(PROJECT / "reports", params, {VAL: "0" * 32})
+    found = inputs_of(tmp_path_factory.mktemp("mnist"))
+    results = {path: md5 for path, md5 in found.digests.items() if path.startswith("reports/")}
+    return replace(found, digests={**results, VAL: "0" * 32})
 
 
 def record(inputs: Inputs, changes: dict[str, Any] | None = None) -> Inputs:
@@ -57,7 +59,9 @@ def rows(inputs: Inputs) -> dict[str, list[str]]:
 
 def answers(inputs: Inputs) -> dict[str, str]:
     values = Values([*all_values(inputs), *checklist_values(inputs)])
-    found = unmarked(checklist(values, {"table 1": tables(inputs, values)["results"]}))
+    found = unmarked(
+        checklist(inputs.dataset.name, values, {"table 1": tables(inputs, values)["results"]})
+    )
     lines = [line.strip("| ").split(" | ") for line in found.splitlines()[2:]]
     return {item: answer.replace("\u00a0", " ") for item, answer in lines}
 
@@ -174,3 +178,16 @@ def test_each_table_names_what_makes_it_again(inputs: Inputs) -> None:
     found = answers(inputs)["Commands"]
     assert re.findall(r"`([\w ]+)` table 1", found) == ["dvc repro evaluate", "make replicas"]
     assert answers(inputs)["Seeds"].count(str(inputs.params["seed"])) == 3
+
+
+def test_without_records_the_answers_say_so(tmp_path: Path) -> None:
+    found = answers(inputs_of(tmp_path, "letters", "abc", records=False))
+    assert found["Data"].startswith("letters: 48 000 images for training")
+    assert found["Trainings"].endswith("of which the best on validation are kept")
+    assert found["Error bars"].endswith("over seeds: not known, see `make replicas`")
+    assert "make replicas` table" not in found["Commands"]
+
+
+def test_trainings_without_an_epoch_are_none(tmp_path: Path) -> None:
+    values = Values(checklist_values(inputs_of(tmp_path, "faces", ())))
+    assert values["trained.here"].raw == 5 + 4  # models without a classifier, and other Z

@@ -1,14 +1,19 @@
 """Each claim's verdict turns over with its evidence, and says what is missing."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from drawn import FASHION
 from latent_digits.report.claims import CLAIMS, FILTERS, Judged, judged
+from latent_digits.report.dataset_info import DIGITS, DatasetInfo
 
 KINDS = ("gaussian/1", "salt_pepper/1", "speckle/1", "all/1", "all/2")
 CLASSIFIERS = ("classifier", "classifier_random_encoder", "classifier_end_to_end")
+MNIST = DatasetInfo("MNIST", DIGITS, 28)
+MOST = 50  # latents that the search may choose
 
 
 def of(value: float, width: float = 0.002) -> dict[str, float]:
@@ -129,6 +134,8 @@ def verdict(
         DETAILS | (details or {}),
         QUICK if curves is None else curves,
         replicas() if seeds is None else seeds,
+        MNIST,
+        MOST,
     )
     return {one.id: one for one in found}[name]
 
@@ -277,13 +284,13 @@ def test_epochs_tell_only_what_whole_epochs_can() -> None:
 )
 def test_missing_evidence_is_a_sentence(name: str, without: str, said: str) -> None:
     found = {key: one for key, one in EVIDENCE.items() if key != without}
-    one = {one.id: one for one in judged(found, DETAILS, QUICK, replicas())}[name]
+    one = {one.id: one for one in judged(found, DETAILS, QUICK, replicas(), MNIST, MOST)}[name]
     assert (one.verdict, one.scope) == ("not tested", "")
     assert said in one.because
 
 
 def test_missing_files_leave_every_claim_untested() -> None:
-    found = judged({}, {}, {}, {})
+    found = judged({}, {}, {}, {}, MNIST, MOST)
     assert {one.verdict for one in found} == {"not tested"}
     because = {one.id: one.because for one in found}
     assert "which `finetune` writes" in because["pretraining_is_quicker"]
@@ -294,3 +301,47 @@ def test_missing_files_leave_every_claim_untested() -> None:
 def test_claims_have_ids_of_their_own_and_say_where_and_how() -> None:
     assert len({one.id for one in CLAIMS}) == len(CLAIMS)
     assert all(one.where[0].isdigit() and one.rule and one.wording for one in CLAIMS)
+
+
+def of_dataset(name: str, classes: tuple[str, ...], most: int = MOST) -> dict[str, Judged]:
+    dataset = DatasetInfo(name, classes, 28)
+    found = judged(EVIDENCE, DETAILS, QUICK, replicas(), dataset, most)
+    return {one.id: one for one in found}
+
+
+def test_claims_on_the_ten_digits_are_made_of_these_alone() -> None:
+    names = {one.id for one in CLAIMS}
+    assert {*of_dataset("MNIST", DIGITS)} == names
+    for classes in (FASHION, DIGITS[:9], DIGITS[::-1]):
+        left = {*of_dataset("other", classes)}
+        assert names - left == {"eight_half_way", "eight_between"}
+
+
+def test_without_labels_no_claim_asks_for_one() -> None:
+    found = of_dataset("faces", ())
+    assert {*found} == {
+        *("few_dimensions", "below_the_limit"),
+        *("vae_error", "vae_blur", "vae_robust", "vae_smooth", "vae_between"),
+    }
+    said = " ".join(f"{one.wording} {one.because} {one.rule}" for one in found.values())
+    assert not re.search("digit|class|accurac", said)
+
+
+def test_words_are_those_of_the_data_set() -> None:
+    digits, words = of_dataset("MNIST", DIGITS), of_dataset("Fashion-MNIST", FASHION)
+    assert "more like digits." in digits["vae_between"].wording
+    assert "more like real ones." in words["vae_between"].wording
+    assert "are of the same digit." in digits["clusters"].because
+    assert "are of the same class." in words["clusters"].because
+    for one in words.values():
+        assert not re.search(r"digit|[{}]", f"{one.wording} {one.because} {one.rule}"), one.id
+    for one in digits.values():
+        assert not re.search(r"class(es)?\b|[{}]", f"{one.wording} {one.because} {one.rule}"), (
+            one.id
+        )
+
+
+def test_the_limit_is_that_of_the_search() -> None:
+    assert of_dataset("MNIST", DIGITS)["below_the_limit"].verdict == "supported"  # 33
+    found = of_dataset("MNIST", DIGITS, most=33)["below_the_limit"]
+    assert (found.verdict, found.rule) == ("contradicted", "Z is less than 33")

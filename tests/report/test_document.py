@@ -10,27 +10,36 @@ from typing import Any
 import pypdfium2
 import pytest
 
+from drawn import FASHION
 from latent_digits.console import UserError
-from latent_digits.project.params import load_params
-from latent_digits.project.provenance import locked, read_study
-from latent_digits.report.document import parsed, plain, text_of_report, unmarked
+from latent_digits.data.storage import read_json, write_json
+from latent_digits.report.dataset_info import DIGITS
+from latent_digits.report.document import (
+    OF_MNIST,
+    TEMPLATE,
+    parsed,
+    plain,
+    text_of_report,
+    unmarked,
+)
 from latent_digits.report.html import page
 from latent_digits.report.inputs import Inputs
 from latent_digits.report.typeset import pdf
 from latent_digits.report.values import Values
+from reported import inputs as inputs_of
+from reported import params
 from smoke import PROJECT
 
 REPORTS, ROOM = PROJECT / "reports", PROJECT / "src/latent_digits/report"
-FIGURES = sorted(set(re.findall(r'"((?:fig\d\d_)?\w+)"\) }}', (ROOM / "report.md.j2").read_text())))
+TEXTS = {name: (ROOM / name).read_text() for name in (TEMPLATE, OF_MNIST)}
+FIGURES = sorted(set(re.findall(r'figure\("(\w+)"\) }}', TEXTS[TEMPLATE])))
 # Names of models and years are no results.
 ALLOWED = r"\b(19|20)\d\d\b|fig\d\d_\w+|^#+ \d |Assignment 2|_2d\b"
 
 
 @pytest.fixture(scope="module")
-def inputs() -> Inputs:
-    read = locked(read_study(PROJECT).lock["plot"], "deps")
-    data = {path: md5 for path, md5 in read.items() if path.startswith("data/")}
-    return Inputs.read(REPORTS, load_params().model_dump(), data)
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return inputs_of(tmp_path_factory.mktemp("mnist"))
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +62,9 @@ def report(inputs: Inputs) -> tuple[str, Values]:
     return text_of_report(inputs, drawn())
 
 
-def test_the_template_states_no_number() -> None:
-    text = re.sub(r"{[{%#].*?[}%#]}", "", (ROOM / "report.md.j2").read_text(), flags=re.DOTALL)
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_template_states_no_number(name: str) -> None:
+    text = re.sub(r"{[{%#].*?[}%#]}", "", TEXTS[name], flags=re.DOTALL)
     text = re.sub(r"\]\(http\S+\)", "]", text)
     left = [re.sub(ALLOWED, "", line) for line in text.splitlines()]
     assert [line for line in left if re.search(r"\d", line)] == []
@@ -160,3 +170,114 @@ def test_the_front_page_has_the_results_of_the_report(report: tuple[str, Values]
         *("classifier.test_accuracy", "classifier_end_to_end.test_accuracy"),
     ):
         assert report[1][name].over_seeds.replace("\u00a0", " ") in readme
+
+
+# ---- Other data sets, and what is not there ----
+
+
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return inputs_of(tmp_path_factory.mktemp("fashion"), "Fashion-MNIST", FASHION)
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return inputs_of(tmp_path_factory.mktemp("unlabelled"), "faces", (), records=False)
+
+
+def text_of(inputs: Inputs) -> str:
+    return unmarked(text_of_report(inputs, drawn())[0])
+
+
+@pytest.mark.parametrize("which", ["fashion", "unlabelled"])
+def test_a_report_on_another_data_set_says_nothing_of_the_original(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    text, values = text_of_report(request.getfixturevalue(which), drawn())
+    assert not [name for name in values if name.startswith(("paper.", "weights."))]
+    said = unmarked(text).replace("Fashion-MNIST", "").replace("src/latent_digits", "")
+    for word in ("digit", "MNIST", "riginal report", "author", "Manzali", "section "):
+        assert word not in said, word
+
+
+def test_a_report_on_another_data_set_has_results_of_its_own(fashion: Inputs) -> None:
+    text = text_of(fashion)
+    assert text.startswith("# Autoencoders on Fashion-MNIST\n")
+    assert "| Quantity | This run | Over images | Over seeds | Seeds |" in text
+    assert "| Hypothesis | Verdict | Holds |" in text
+    assert "Images of one class lie together" in text
+    assert "28 × 28 pixels, and 10 classes: T-shirt/top, Trouser" in text.replace("\u00a0", " ")
+    assert "no labels" not in text
+    assert "shows an 8" not in text  # from a 0 to a 9
+
+
+def test_the_original_report_is_spoken_of_on_mnist_alone(report: tuple[str, Values]) -> None:
+    text = unmarked(report[0])
+    assert "| Claim | In the original report | Verdict | Holds |" in text
+    assert "Half way from a 0 to a 9 the VAE shows an 8." in text
+    assert "## What differs, on purpose" in text
+
+
+def test_without_labels_it_is_said_once_and_nothing_is_classified(unlabelled: Inputs) -> None:
+    text = text_of(unlabelled)
+    assert text.count("has no labels") == 1
+    body = text.partition("## Results")[2].partition("## Reproducibility")[0]
+    assert not re.search("[Cc]lass|Transfer|reads|accurac|neighbour", body)
+    assert re.findall("label", body) == ["label"]  # an autoencoder is given none
+    titles = re.findall(r"^\*(Table \d+) –", text, re.MULTILINE)
+    assert titles == [f"Table {n}" for n in range(1, 8)]
+
+
+def test_without_labels_all_three_forms_are_written(unlabelled: Inputs, folder: Path) -> None:
+    text, values = text_of_report(unlabelled, drawn())
+    assert "<title>Autoencoders on faces</title>" in page(text, values, folder)
+    assert pdf(text, folder).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("name", "classes"), [("MNIST", DIGITS), ("Fashion-MNIST", FASHION)])
+def test_records_of_another_split_are_left_out(
+    name: str, classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    found = inputs_of(tmp_path, name, classes, records=False)
+    text = text_of(found)
+    assert "±" not in text.partition("## Reproducibility")[0].replace("the mean ±", "")
+    assert not re.search(r"over \d+ seeds|commit \.|Made by: make (replicas|ablation)", text)
+    assert "`make replicas` tries more" in text
+    assert "is not known: `make ablation` measures it" in text
+
+
+def test_a_record_that_names_no_split_is_of_none(tmp_path: Path) -> None:
+    reports = inputs_of(tmp_path / "once") and tmp_path / "once/reports"
+    record = read_json(reports / "replicas.json")
+    del record["split"]
+    write_json(reports / "replicas.json", record)
+    facts = {"data": {"name": "MNIST", "classes": list(DIGITS), "size": 28}}
+    assert not Inputs.read(reports, params(), {}, facts).has_seeds
+
+
+def test_the_weight_of_the_divergence_is_said_where_it_is_not_one(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    assert "plus the divergence" in text_of(inputs)
+    assert "Higgins" not in text_of(inputs)
+    text = text_of(inputs_of(tmp_path, train_vae={"beta": 4.0}))
+    assert "plus 4 times the divergence" in text
+    assert "of variance half that weight" in text
+    assert text.count("Higgins") == 2
+
+
+def test_widths_have_columns_where_the_search_had_a_choice(inputs: Inputs, tmp_path: Path) -> None:
+    assert "Channels" not in text_of(inputs)
+    space = inputs.params["tune"]["space"] | {"channels": [[8, 16, 32], [16, 32, 64]]}
+    text = text_of(inputs_of(tmp_path, tune={"space": space}))
+    assert "| Dropout | Channels |" in text
+    assert "| 0.001844 | 8, 16, 32 |" in text
+
+
+def test_names_that_mean_something_to_markdown_are_only_names(folder: Path, tmp_path: Path) -> None:
+    odd = inputs_of(tmp_path, "my_*own*_<b>set</b>", ["*star*", "a | b", "お"])
+    text, values = text_of_report(odd, drawn())
+    html = page(text, values, folder)
+    assert "Autoencoders on my_*own*_&lt;b&gt;set&lt;/b&gt;</h1>" in html
+    assert " classes: *star*, a | b, hiragana letter o." in Spans(html).words
+    assert pdf(text, folder).startswith(b"%PDF")

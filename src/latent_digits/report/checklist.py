@@ -32,34 +32,28 @@ def checklist_values(inputs: Inputs) -> Iterator[Value]:
     """What only the checklist prints: the record's findings, and how much was trained."""
     yield from verified_values(inputs)
     histories, replicas = inputs.histories.values(), inputs.replicas["rows"]
-    measured = [
-        {key.partition(".")[0] for key in row.get("details", {})} for row in replicas.values()
-    ]
-    for source, values in (
-        (
-            inputs.source("reports/histories", "dvc repro"),
-            {"here": len(histories), "epochs": sum(map(len, histories))},
-        ),
-        (
-            inputs.source("reports/trials.csv", "dvc repro tune"),
-            {"search_epochs": sum(int(row["epochs"]) for row in inputs.trials)},
-        ),
-        (
-            inputs.source("reports/replicas.json", "make replicas"),
-            {
-                "replicas": sum(is_trained(name) for one in measured for name in one),
-                "seeds": ", ".join(replicas) or "none",
-            },
-        ),
-        (
-            inputs.source("reports/ablation.json", "make ablation"),
-            {
-                "ablation": len(inputs.ablation["rows"]),
-                "blind_trials": len(inputs.ablation.get("trials", {})),
-            },
-        ),
-    ):
-        yield from values_of(values, source, "trained.")
+    trained = {"here": len(histories), "epochs": sum(map(len, histories))}
+    yield from values_of(trained, inputs.source("reports/histories", "dvc repro"), "trained.")
+    searched = {"search_epochs": sum(int(row["epochs"]) for row in inputs.trials)}
+    trials = inputs.source("reports/trials.csv", "dvc repro tune")
+    yield from values_of(searched, trials, "trained.")
+    if replicas:
+        models = [
+            {key.partition(".")[0] for key in row.get("details", {})} for row in replicas.values()
+        ]
+        again = {
+            "replicas": sum(is_trained(name) for one in models for name in one),
+            "seeds": ", ".join(replicas),
+        }
+        source = inputs.source("reports/replicas.json", "make replicas")
+        yield from values_of(again, source, "trained.")
+    if inputs.ablation["rows"]:
+        ablation = {
+            "ablation": len(inputs.ablation["rows"]),
+            "blind_trials": len(inputs.ablation.get("trials", {})),
+        }
+        source = inputs.source("reports/ablation.json", "make ablation")
+        yield from values_of(ablation, source, "trained.")
 
 
 def is_trained(name: str) -> bool:
@@ -140,14 +134,32 @@ def verified(values: Values) -> str:
     return markdown_table(head, rows, (LEFT, LEFT, LEFT, RIGHT, LEFT, LEFT))
 
 
-def checklist(values: Values, tables: Mapping[str, str]) -> str:
-    """Each item with its answer; `tables` are the report's, by what the text calls them."""
+def checklist(dataset: str, values: Values, tables: Mapping[str, str]) -> str:
+    """Each item with its answer, of a data set; `tables` are the report's, by what the text calls
+    them.
+    """
     v = values.show
+    trainings = [
+        f"{v('trained.here')} with {v('trained.epochs')} epochs in all, of which the best on "
+        "validation are kept"
+    ]
+    seeds = "not known, see `make replicas`"
+    if "trained.seeds" in values:
+        trainings.append(f"{v('trained.replicas')} under other seeds")
+        seeds = (
+            f"mean ± sample standard deviation of seeds {v('trained.seeds')}, commit "
+            f"{v('replicas.commit')}"
+        )
+    if "trained.ablation" in values:
+        trainings.append(
+            f"{v('trained.ablation')} of the ablation, and {v('trained.blind_trials')} trials of "
+            "its search"
+        )
     packages = [name.removeprefix(VERSION) for name in values if name.startswith(VERSION)]
     rows = [
         (
             "Data",
-            f"MNIST: {v('params.prepare.train')} images for training, "
+            f"{dataset}: {v('params.prepare.train')} images for training, "
             f"{v('params.prepare.val')} for validation, {v('params.prepare.test')} for the test",
         ),
         (
@@ -155,13 +167,7 @@ def checklist(values: Values, tables: Mapping[str, str]) -> str:
             f"of this run {v('params.seed')}, of the split {v('params.prepare.seed')}, "
             f"of the test's noise and samples {v('params.evaluate.seed')}",
         ),
-        (
-            "Trainings",
-            f"{v('trained.here')} with {v('trained.epochs')} epochs in all, of which the best on "
-            f"validation are kept; {v('trained.replicas')} under other seeds; "
-            f"{v('trained.ablation')} of the ablation, and {v('trained.blind_trials')} trials of "
-            "its search",
-        ),
+        ("Trainings", "; ".join(trainings)),
         (
             "Hyperparameters",
             f"searched for in {v('trials.all')} trials with {v('trained.search_epochs')} epochs in "
@@ -170,9 +176,7 @@ def checklist(values: Values, tables: Mapping[str, str]) -> str:
         (
             "Error bars",
             f"over images: interval of {v('conventions.level')} from "
-            f"{v('params.evaluate.bootstrap_resamples')} bootstrap resamples; over seeds: mean ± "
-            f"sample standard deviation of seeds {v('trained.seeds')}, commit "
-            f"{v('replicas.commit')}",
+            f"{v('params.evaluate.bootstrap_resamples')} bootstrap resamples; over seeds: {seeds}",
         ),
         ("Machine", v("verified.machine")),
         ("Versions", ", ".join(f"{one} {v(VERSION + one)}" for one in packages) or NONE),

@@ -1,5 +1,6 @@
 """The original report's claims, put to a test: each a rule that its evidence passes, or does not.
 
+On another data set than the report's they are hypotheses, under the same rules and margins.
 `reports/claims.json`, which `evaluate` writes, has what is measured for them. Where the noise of
 seeds is known a verdict is one on the recipe; else it holds for the trained networks at hand, since
 other seeds may give others. Intervals are not widened for the number of claims.
@@ -8,8 +9,9 @@ other seeds may give others. Intervals are not widened for the number of claims.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from latent_digits.report.dataset_info import DatasetInfo
 from latent_digits.report.rules import (
     Interval,
     Verdict,
@@ -34,7 +36,6 @@ Row = Mapping[str, Any]
 Histories = Mapping[str, Sequence[Row]]
 WAYS = ("pretrained", "untrained", "end_to_end")
 FILTERS = {"median": "median", "gaussian": "Gaussian", "total_variation": "total variation"}
-LIMIT = 50  # latents, the most that the report's search may choose
 LEVELS = (0.90, 0.95, 0.97)
 HEAD, WHOLE = "classifier", "classifier_end_to_end"
 
@@ -74,7 +75,16 @@ class Judged(NamedTuple):
 class Known:
     """What is known, and in `used` what of it was asked for."""
 
-    def __init__(self, evidence: Row, details: Row, histories: Histories, replicas: Row):
+    def __init__(
+        self,
+        evidence: Row,
+        details: Row,
+        histories: Histories,
+        replicas: Row,
+        dataset: DatasetInfo,
+        most_latents: int,
+    ):
+        self.dataset, self.most_latents = dataset, most_latents
         self.evidence, self.details, self.histories = evidence, details, histories
         self.seeds = [row.get("details", {}) for row in replicas.get("rows", {}).values()]
         self.used: dict[str, Any] = {}
@@ -129,22 +139,36 @@ class Known:
 
 
 class Claim(NamedTuple):
-    """A claim in our words, where the report makes it, and the rule, in words and in code."""
+    """A claim in our words, where the report makes it, and the rule, in words and in code.
+
+    Words in braces are the data set's own. A claim is left out where the images have not what it
+    `needs`.
+    """
 
     id: str
     wording: str
     where: str
     rule: str
     judge: Callable[[Known], Finding]
+    needs: Literal["labels", "ten digits", "images"] = "images"
 
 
-def judged(evidence: Row, details: Row, histories: Histories, replicas: Row) -> list[Judged]:
-    """Every claim with its verdict.
+def judged(
+    evidence: Row,
+    details: Row,
+    histories: Histories,
+    replicas: Row,
+    dataset: DatasetInfo,
+    most_latents: int,
+) -> list[Judged]:
+    """Every claim that can be made of the data set, with its verdict.
 
-    From the contents of `claims.json` and of `evaluation.json`, the histories by model, and the
-    content of `replicas.json`, or {} where there is none.
+    From the contents of `claims.json` and of `evaluation.json`, the histories by model, the content
+    of `replicas.json`, or {} where there is none, and the most latents that the search may choose.
     """
-    return [judgement(one, Known(evidence, details, histories, replicas)) for one in CLAIMS]
+    has = {"labels": dataset.labelled, "ten digits": dataset.has_ten_digits, "images": True}
+    known = evidence, details, histories, replicas, dataset, most_latents
+    return [judgement(one, Known(*known)) for one in CLAIMS if has[one.needs]]
 
 
 def judgement(claim: Claim, known: Known) -> Judged:
@@ -152,7 +176,15 @@ def judgement(claim: Claim, known: Known) -> Judged:
         found = claim.judge(known)
     except MissingError as missing:
         found = Finding("not tested", str(missing), 0)
-    return Judged(*claim[:4], found.verdict, found.trainings, found.because, known.used)
+    dataset = known.dataset
+    words = {
+        **{"noun": dataset.noun, "nouns": dataset.nouns, "images": dataset.images},
+        "real ones": "digits" if dataset.is_of_digits else "real ones",
+        "most": known.most_latents,
+    }
+    wording, rule = (text.format_map(words) for text in (claim.wording, claim.rule))
+    said = claim.id, wording, claim.where, rule
+    return Judged(*said, found.verdict, found.trainings, found.because, known.used)
 
 
 # A fifth: less than the 30 % that PCA gains from 33 to 50, and more than the tenth or so by which
@@ -182,7 +214,7 @@ def few_dimensions(known: Known) -> Finding:
 
 def below_the_limit(known: Known) -> Finding:
     chosen = known["latent_dim/tuned"]
-    verdict = "supported" if chosen.value < LIMIT else "contradicted"
+    verdict = "supported" if chosen.value < known.most_latents else "contradicted"
     because = (
         f"It chose Z = {chosen.value:.0f}; it is one search, and another may choose otherwise."
     )
@@ -195,7 +227,10 @@ HALF_A_POINT = 0.005  # 50 of 10,000 test images
 
 def clusters(known: Known) -> Finding:
     right = known["knn/ae"]
-    because = f"Of {percent(right)} of the test images most neighbours are of the same digit."
+    because = (
+        f"Of {percent(right)} of the test images most neighbours are of the same "
+        f"{known.dataset.noun}."
+    )
     return Finding(above(right, CLUSTERED), because)
 
 
@@ -220,7 +255,7 @@ ERROR_GAIN, ACCURACY_GAIN = 0.1, 0.05  # of the filter's error; what one sees wi
 
 
 def better_than_filters(known: Known, where: str) -> Verdict:
-    """Whether the denoiser beats each filter under one noise, by its error and by the digits."""
+    """Whether the denoiser beats each filter under one noise, by its error and by what is read."""
     errors: list[Verdict] = []
     accuracies: list[Verdict] = []
     for name in FILTERS:
@@ -244,10 +279,10 @@ def beside_filters(known: Known, where: str) -> str:
 def denoises(known: Known) -> Finding:
     where = "denoising/all/1"
     noisy, clean = known[f"{where}/noisy/accuracy"], known["denoising/clean/accuracy"]
-    again = known[f"{where}/denoiser/accuracy"]
+    again, images = known[f"{where}/denoiser/accuracy"], known.dataset.images
     most = above(again, (noisy.value + clean.value) / 2)
     because = (
-        f"The classifier reads {percent(noisy)} of the noisy digits, {percent(again)} of the "
+        f"The classifier reads {percent(noisy)} of the noisy {images}, {percent(again)} of the "
         f"denoised, {percent(clean)} of the clean. MSE × 1000 and accuracy: "
         f"{beside_filters(known, where)}."
     )
@@ -302,7 +337,7 @@ def vae_robust(known: Known) -> Finding:
 
 
 def vae_smooth(known: Known) -> Finding:
-    """A cross-fade is even too, though it passes no digits: that is `vae_between`'s question."""
+    """A cross-fade is even too, though what it passes is none: that is `vae_between`'s question."""
     uneven, text_uneven = less_than_the_autoencoder(known, "unevenness")
     bent, text_bent = less_than_the_autoencoder(known, "bending")
     because = f"The largest step in mean steps is {text_uneven}; the bending is {text_bent}."
@@ -311,7 +346,8 @@ def vae_smooth(known: Known) -> Finding:
 
 def vae_between(known: Known) -> Finding:
     verdict, text = less_than_the_autoencoder(known, "departure")
-    return Finding(verdict, f"Half way the distance to the nearest digit is {text}, the ends' 1.")
+    nearest = f"the nearest {known.dataset.image}"
+    return Finding(verdict, f"Half way the distance to {nearest} is {text}, the ends' 1.")
 
 
 def eight_half_way(known: Known) -> Finding:
@@ -470,33 +506,36 @@ CLAIMS = (
     ),
     Claim(
         "below_the_limit",
-        f"The search chooses fewer latents than the {LIMIT} allowed.",
+        "The search chooses fewer latents than the {most} allowed.",
         "1.1: the optimal latent space is not the highest allowed",
-        f"Z is less than {LIMIT}",
+        "Z is less than {most}",
         below_the_limit,
     ),
     Claim(
         "clusters",
-        "Images of one digit lie together in the autoencoder's latents.",
+        "Images of one {noun} lie together in the autoencoder's latents.",
         "1.2, figures 9 to 11: it clusters together images of the same digit",
         "5-NN among validation images is right for more than 90 % of the test images",
         clusters,
+        needs="labels",
     ),
     Claim(
         "clusters_learned",
         "That is learned: they lie together more than in pixels or principal components.",
         "1.2: the model learns to cluster",
         "5-NN is right more often by half a point than in either, and the Davies-Bouldin index of "
-        "the digits is less than in as many components",
+        "the {nouns} is less than in as many components",
         clusters_learned,
+        needs="labels",
     ),
     Claim(
         "denoises",
-        "The denoiser makes most hidden digits readable again, and more than classical filters.",
+        "The denoiser makes most hidden {images} readable again, and more than classical filters.",
         "2.2: powerful enough to resolve noise that is challenging even for humans",
         "under the noise of its training the classifier reads more than half of what noise cost, "
         "and the MSE is 10 % less and the accuracy 5 points more than with each tuned filter",
         denoises,
+        needs="labels",
     ),
     Claim(
         "denoises_beyond",
@@ -504,6 +543,7 @@ CLAIMS = (
         "2.2, which does not say how far it reaches",
         "as above, beside the filters, under each of the four",
         denoises_beyond,
+        needs="labels",
     ),
     Claim(
         "vae_error",
@@ -536,7 +576,7 @@ CLAIMS = (
     ),
     Claim(
         "vae_between",
-        "Half way the VAE's images are more like digits.",
+        "Half way the VAE's images are more like {real ones}.",
         "3.2, figure 6: an intermediate shape between the two digits",
         "the distance to the nearest validation image, over that of the path's ends, is 5 % less",
         vae_between,
@@ -547,6 +587,7 @@ CLAIMS = (
         '3.2, figure 6, on one path: the middle image looks like a "8"',
         "the classifier sees an 8 half way on more than half of the paths",
         eight_half_way,
+        needs="ten digits",
     ),
     Claim(
         "eight_between",
@@ -554,6 +595,7 @@ CLAIMS = (
         "3.2: intuitively an intermediate shape between the two digits",
         "the share of the VAE's paths with an 8 is above that with any other, by their intervals",
         eight_between,
+        needs="ten digits",
     ),
     Claim(
         "pretraining_is_quicker",
@@ -562,6 +604,7 @@ CLAIMS = (
         "90, 95 and 97 % validation accuracy are reached in half the epochs where whole epochs can "
         "tell, and in more nowhere",
         pretraining_is_quicker,
+        needs="labels",
     ),
     Claim(
         "pretraining_is_cheaper",
@@ -569,6 +612,7 @@ CLAIMS = (
         "4: significantly speeding up the training process",
         "as above, in additions and multiplications of the layers, whatever the machine",
         pretraining_is_cheaper,
+        needs="labels",
     ),
     Claim(
         "comparable",
@@ -576,6 +620,7 @@ CLAIMS = (
         "4: comparable results to end-to-end training",
         "the test accuracies differ by less than one point",
         comparable,
+        needs="labels",
     ),
     Claim(
         "fewer_labels",
@@ -584,12 +629,14 @@ CLAIMS = (
         "with the fewest labels its test accuracy is above that of training end to end, and what "
         "it gains is more by over one point than with all labels",
         fewer_labels,
+        needs="labels",
     ),
     Claim(
         "clusters_2d",
-        "In two dimensions the VAE separates the digits better.",
+        "In two dimensions the VAE separates the {nouns} better.",
         "3.2, figures 11 and 12: clusters are more well separated",
         "5-NN is right more often by half a point, and the Davies-Bouldin index is less",
         clusters_2d,
+        needs="labels",
     ),
 )

@@ -1,7 +1,8 @@
 """The generated report as one text, of which its three forms are made.
 
-`report.md.j2` is filled with values by name, tables and figures. Markdown itself is the tree that
-the writers walk: headings, paragraphs, lists, tables, images.
+`report.md.j2`, which speaks of any data set, or `mnist.md.j2`, which extends it by the original
+report, is filled with values by name, tables and figures. Markdown itself is the tree that the
+writers walk: headings, paragraphs, lists, tables, images.
 """
 
 import re
@@ -19,8 +20,8 @@ from latent_digits.report.inputs import Inputs, all_values
 from latent_digits.report.tables import tables, whence
 from latent_digits.report.values import MARKED, Values
 
-TEMPLATE = "report.md.j2"
-TITLE = "Autoencoders on MNIST"
+TEMPLATE, OF_MNIST = "report.md.j2", "mnist.md.j2"
+NAMED = 30  # classes, at most, that a sentence names
 TABLES = ("results", "data", "hyperparameters", "noise", "classifiers", "ablation", "dead")
 TABLES += ("verified", "checklist")
 
@@ -28,13 +29,14 @@ TABLES += ("verified", "checklist")
 def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Values]:
     """The report in Markdown with its values marked, and these."""
     values = Values(chain(all_values(inputs), checklist_values(inputs)))
-    tabled = tables(inputs, values)
+    tabled, dataset = tables(inputs, values), inputs.dataset
+    titles = table_titles([*tabled, "verified", "checklist"])
     numbers = {one.name: figure_name(one.name) for one in drawn}
 
     def figure(name: str) -> str:
         one = next(one for one in drawn if one.name == name)
-        alt = one.alt.replace("[", "(").replace("]", ")")
-        return f"![{alt}](figures/{name}.png)\n*{numbers[name]} – {one.caption}*"
+        alt = literal(one.alt.replace("[", "(").replace("]", ")"))
+        return f"![{alt}](figures/{name}.png)\n*{numbers[name]} – {literal(one.caption)}*"
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -44,16 +46,23 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Value
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 (Markdown of our own numbers, not HTML of a visitor's)
     )
-    text = environment.get_template(TEMPLATE).render(
-        title=TITLE,
+    text = environment.get_template(OF_MNIST if dataset.is_mnist else TEMPLATE).render(
+        name=literal(dataset.name),
+        dataset=dataset,
+        classes=literal(", ".join(dataset.classes if len(dataset.classes) <= NAMED else [])),
+        stratified=dataset.labelled and inputs.params["prepare"]["stratify"],
         v=values.show,
         interval=lambda name: values.show(name, "interval"),
         spread=lambda name: values.show(name, "over_seeds"),
-        table=title_of,
+        table=titles.__getitem__,
         figure=figure,
         ref=lambda name: numbers[name].lower(),
         figures=numbers,
         ended=lambda name: ended(values, name),
+        seeds=inputs.has_seeds,
+        ablated=bool(inputs.ablation["rows"]),
+        weighted=weighted(inputs, values),
+        widths=inputs.widths,
         found_by_search=inputs.hparams["found_by"] == "search",
         heads_ablated="ablation.heads.untrained.raw" in values,
         blind_search="search" in inputs.ablation,
@@ -62,21 +71,35 @@ def text_of_report(inputs: Inputs, drawn: Sequence[Drawing]) -> tuple[str, Value
         **tabled,
         verified=verified(values),
         checklist=checklist(
-            values, {title_of(name).lower(): text for name, text in tabled.items()}
+            literal(dataset.name),
+            values,
+            {titles[name].lower(): text for name, text in tabled.items()},
         ),
     )
     return f"{text}\n{whence(values)}", values
 
 
-def title_of(table: str) -> str:
-    """ "Table 3" for the third of TABLES, else a table's own name."""
-    return f"Table {TABLES.index(table) + 1}" if table in TABLES else table
+def table_titles(there: Sequence[str]) -> dict[str, str]:
+    """ "Table 3" for the third of TABLES that is there; others have their own name."""
+    order = [name for name in TABLES if name in there]
+    return {name: f"Table {order.index(name) + 1}" if name in order else name for name in there}
 
 
 def figure_name(name: str) -> str:
     """ "Figure 3" for "fig03_noise"; other names are a figure's own."""
     found = re.match(r"fig(\d+)_", name)
     return f"Figure {int(found[1])}" if found else name.replace("_", " ").capitalize()
+
+
+def literal(text: str) -> str:
+    """The text in Markdown, in which a class's name may hold what has a meaning there."""
+    return re.sub(r"([\\`*_|<])", r"\\\1", text)
+
+
+def weighted(inputs: Inputs, values: Values) -> str:
+    """How often the VAE's loss has the divergence, where that is not once: "4 times "."""
+    once = inputs.params["train_vae"]["beta"] == 1
+    return "" if once else f"{values.show('params.train_vae.beta')} times "
 
 
 def ended(values: Values, model: str) -> str:

@@ -13,6 +13,7 @@ from latent_digits.catalogue import MODELS
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row, read_csv, read_json
 from latent_digits.report.claims import Judged, judged
+from latent_digits.report.dataset_info import DatasetInfo
 from latent_digits.report.published import ACCURACY, LEVEL, LOSS, MSE, published_values
 from latent_digits.report.values import Seeds, Source, Value, over_seeds, values_of
 from latent_digits.report.verified import FILE, Verified, read_verified
@@ -28,14 +29,20 @@ RESULTS = {
     **{"evaluation": "details", "hyperparameters": "hparams"},
     **{"ablation": "ablation", "replicas": "replicas", "claims": "evidence"},
 }
+RECORDS = ("ablation", "replicas")  # which a person makes, and not the study's run
 SHORT = 12  # epochs, beside all
 CONVENTIONS = Source("src/latent_digits/report/published.py", "set in the code")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the report is made of, as read; `digests` are the MD5 of the files, by path."""
+    """What the report is made of, as read; `digests` are the MD5 of the files, by path.
 
+    Histories are those of the trainings that there were. Ablation and replicas have no rows where
+    they are of another split than the results.
+    """
+
+    dataset: DatasetInfo
     details: Row
     hparams: Row
     params: Row
@@ -48,10 +55,11 @@ class Inputs:
     digests: Mapping[str, str]
 
     @classmethod
-    def read(cls, reports: Path, params: Row, data: Mapping[str, str]) -> Self:
+    def read(cls, reports: Path, params: Row, data: Mapping[str, str], facts: Row) -> Self:
         """From the folder of results, and the parameters that the report names.
 
-        `data` are the digests of the other files that the figures are drawn from.
+        `data` are the digests of the other files that the figures are drawn from, `facts` those of
+        the arrays.
         """
         folder = reports / "histories"
         series = [folder / one for one in STAGE_OF_SERIES]
@@ -65,19 +73,36 @@ class Inputs:
         histories = {
             path.relative_to(folder).with_suffix("").as_posix(): read_csv(path) for path in tables
         }
+        for field in RECORDS:
+            if results[field].get("split") != results["hparams"]["split"]:
+                results[field] = {"rows": {}}
         digests = {f"reports/{one.relative_to(reports)}": digest(one) for one in files}
         return cls(
             **results,
+            dataset=DatasetInfo.of(facts["data"]),
             params=params,
             trials=trials,
-            histories=histories,
+            histories={model: history for model, history in histories.items() if history},
             verified=read_verified(record),
             digests={**digests, **data},
         )
 
+    @property
+    def has_seeds(self) -> bool:
+        """Whether there are other seeds enough to say how much they move a value."""
+        return len(self.replicas["rows"]) > 1
+
+    @property
+    def widths(self) -> list[str]:
+        """The widths of layers between which the search had a choice."""
+        space = self.params["tune"]["space"]
+        return [name for name in ("channels", "units") if len(space[name]) > 1]
+
     @cached_property
     def claims(self) -> list[Judged]:
-        return judged(self.evidence, self.details, self.histories, self.replicas)
+        most = self.params["tune"]["space"]["latent_dim"]["high"]
+        known = self.evidence, self.details, self.histories, self.replicas
+        return judged(*known, self.dataset, most)
 
     def source(self, path: str, command: str) -> Source:
         return Source(path, command, self.digests.get(path, ""))
@@ -103,6 +128,9 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
     tuned = inputs.source("reports/hyperparameters.json", "dvc repro tune")
     yield from values_of(inputs.hparams, tuned, "hparams.")
     yield from values_of(inputs.params, inputs.source("params.yaml", "set by a person"), "params.")
+    arrays = inputs.source("data/arrays.safetensors", "dvc repro evaluate")
+    dataset = {"size": inputs.dataset.size, "classes": len(inputs.dataset.classes)}
+    yield from values_of(dataset, arrays, "data.")
     yield from values_of(counts(inputs.trials), inputs.source("reports/trials.csv", tuned.command))
     for model, history in inputs.histories.items():
         path = f"reports/histories/{model}.csv"
@@ -114,9 +142,11 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
             source,
             f"history.{model}.",
         )
-    yield from ablation_values(inputs)
-    replicas = inputs.source("reports/replicas.json", "make replicas")
-    yield Value("replicas.commit", inputs.replicas["commit"], replicas, "commit")
+    if inputs.ablation["rows"]:
+        yield from ablation_values(inputs)
+    if inputs.replicas["rows"]:
+        replicas = inputs.source("reports/replicas.json", "make replicas")
+        yield Value("replicas.commit", inputs.replicas["commit"], replicas, "commit")
     yield from values_of(
         {
             "level": f"{100 * (1 - LEVEL):.0f} %",
@@ -128,7 +158,8 @@ def all_values(inputs: Inputs) -> Iterator[Value]:
         "conventions.",
     )
     yield from claim_values(inputs)
-    yield from published_values()
+    if inputs.dataset.is_mnist:
+        yield from published_values()
 
 
 def claim_values(inputs: Inputs) -> Iterator[Value]:

@@ -18,7 +18,7 @@ FIXED = "\u00a0"  # a space at which no line is broken
 PERCENT = f"{FIXED}%"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What somebody has set, as it was set.
-GIVEN = ("dropout", "gaussian_mean", "gaussian_variance", "salt_pepper", "speckle_variance")
+GIVEN = ("dropout", "gaussian_mean", "gaussian_variance", "salt_pepper", "speckle_variance", "beta")
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import f_oneway
 
-from drawn import trial
-from latent_digits.report.figures.search import SCALES, as_text, explained, groups, importances
+from drawn import study, trial
+from latent_digits.report.figures.search import (
+    SCALES,
+    as_text,
+    chosen,
+    explained,
+    groups,
+    importances,
+    ordered,
+    search,
+)
 
 
 def test_epsilon_squared_follows_from_the_f_test() -> None:
@@ -46,3 +55,30 @@ def test_axes_end_at_ticks() -> None:
     assert np.exp(scale.ends(np.log([0.0054, 0.095]))) == pytest.approx([0.005, 0.1])
     assert SCALES["optimizer"].ends(SCALES["optimizer"].of(["sgd", "adam"])) == (0, 1)
     assert (as_text(1e-5, "powers"), as_text(0.05, "log")) == ("10⁻⁵", "0.05")
+
+
+def wide(number: int, **widths: object) -> dict[str, object]:
+    return {**trial(number, "complete", 0.01 + 0.01 * number), **widths}
+
+
+def test_widths_are_shown_only_where_the_search_had_a_choice() -> None:
+    same = [wide(n, channels="[8, 16, 32]", units=64.0) for n in range(4)]
+    usual = ["latent_dim", "optimizer", "lr", "batch_size", "dropout"]
+    assert chosen(same) == usual
+    other = wide(4, channels="[16, 32, 64]", units=64.0)
+    assert chosen([*same, other]) == [*usual, "channels"]
+    drawing = search(study(trials=[*same, {**other, "val_mse": 0.001}]))
+    assert "a dropout of 0.4 and channels 16, 32, 64." in drawing.alt
+    axes = drawing.draw().axes
+    assert "channels" in {text.get_text() for text in axes[0].texts}
+    assert "units" not in {text.get_text() for text in axes[0].texts}
+    assert "channels" not in search(study(trials=same)).alt
+
+
+def test_kinds_are_in_the_order_of_their_numbers() -> None:
+    assert ordered(["[16, 32, 64]", "[8, 16, 32]", "[16, 32, 64]"]) == [
+        "[8, 16, 32]",
+        "[16, 32, 64]",
+    ]
+    assert ordered(["sgd", "adam"]) == ["adam", "sgd"]
+    assert ordered([128.0, 64.0, 256.0]) == [64.0, 128.0, 256.0]

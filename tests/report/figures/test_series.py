@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 
-from drawn import study, trial
+from drawn import FASHION, study, trial
 from latent_digits.console import UserError
 from latent_digits.report.figures.drawing import Study
 from latent_digits.report.figures.series import draw_figures, drawings
+from latent_digits.report.figures.style import STYLE, WIDTH
 
 
 def draw(folder: Path, shown: Study, name: str = "") -> dict[str, bytes]:
@@ -91,8 +93,9 @@ def test_missing_evidence_is_such_a_sentence(name: str) -> None:
 
 
 def test_missing_facts_are_such_a_sentence() -> None:
+    facts = study().facts
     with pytest.raises(UserError, match=r"has no 'layers', .* `dvc repro evaluate`"):
-        drawings(study(facts={}))
+        drawings(study(facts={"data": facts["data"]}))
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,57 @@ def test_a_denoiser_without_failures(tmp_path: Path) -> None:
     arrays = study().arrays
     none = {key: arrays[key][:0] for key in arrays if key.startswith("denoiser.failed")}
     assert "fig04_denoising.svg" in draw(tmp_path, study(arrays=arrays | none), "denoising")
+
+
+# ---- Of other data sets ----
+
+OTHERS = {
+    "words": study("Fashion-MNIST", FASHION),
+    "two": study("switches", ["on", "off"]),
+    "fifty": study("species", [f"species number {n}" for n in range(50)]),
+    "letters": study("letters", [*"abcdefghijklmnopqrstuvwxyz"]),
+    "small": study("pets", ["cat", "dog", "a name longer than all the others"], size=12),
+    "odd": study("odd", ["$a$ & $b$", "<b> [x]", "お"], size=33),
+    "unlabelled": study("faces", []),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_figures_of_any_data_set_speak_of_no_digits_and_no_strokes(name: str) -> None:
+    for one in drawings(OTHERS[name]):
+        text = f"{one.caption} {one.alt}".replace("Fashion-MNIST", "")
+        assert not re.search(r"digit|MNIST|stroke|handwritten|original", text), one.name
+        assert re.search(r"\d", one.alt), one.name
+        assert one.alt.endswith("."), one.alt
+        with matplotlib.rc_context(STYLE):
+            figure = one.draw()
+        assert figure.get_size_inches()[0] <= WIDTH + 1e-9, one.name
+
+
+def test_words_name_the_classes() -> None:
+    alts = {one.name: f"{one.caption} {one.alt}" for one in drawings(OTHERS["words"])}
+    assert "T-shirt/top → Trouser" in alts["fig04_denoising"]
+    assert 'an image of "T-shirt/top" and of one of "Ankle boot"' in alts["fig06_interpolation"]
+    assert "7 as T-shirt/top, 7 as Trouser" in alts["fig14_prior_samples"]
+
+
+def test_without_labels_there_is_no_figure_of_a_classifier() -> None:
+    names = {one.name for one in drawings(study())}
+    left = {one.name for one in drawings(OTHERS["unlabelled"])}
+    assert names - left == {"fig08_classifier_curves", "fig16_labels", "confusion"}
+    for one in drawings(OTHERS["unlabelled"]):
+        assert not re.search("class|label", f"{one.caption} {one.alt}"), one.name
+
+
+def test_a_class_s_name_is_drawn_letter_by_letter(tmp_path: Path) -> None:
+    """A dollar begins no formula, and what the font lacks is no warning."""
+    assert len(draw(tmp_path, OTHERS["odd"], "confusion")) == 2
+
+
+def test_the_weight_of_the_divergence_is_said_where_it_is_not_one() -> None:
+    captions = [
+        next(one.caption for one in drawings(study(beta=beta)) if "curves" in one.name)
+        for beta in (1.0, 4.0)
+    ]
+    assert "a squared error plus a KL divergence" in captions[0]
+    assert "a squared error plus 4 times a KL divergence" in captions[1]

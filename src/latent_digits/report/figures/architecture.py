@@ -18,6 +18,7 @@ NAMES = {
     "Unflatten": "reshape",
 }
 MOST_SHEETS = 8  # of an image's channels that are drawn
+SIDE = 0.62  # inches of an image of the data set
 
 
 def architecture(study: Study) -> Drawing:
@@ -61,10 +62,12 @@ def draw(encoder: list[Row], decoder: list[Row], counts: list[int]) -> Figure:
 def blocks(ax: Axes, rows: list[Row]) -> None:
     """An activation a column: its shape, a block, and the layer that made it; in inches."""
     pitch, start = WIDTH / len(rows), 0.0
+    size = max(row["shape"][-1] for row in rows if len(row["shape"]) == 3)
     for column, row in enumerate(rows):
         x = (column + 0.5) * pitch
         ax.text(x, 1.68, shape(row), ha="center", size=SMALL, weight="bold")
-        half = (sheets if len(row["shape"]) == 3 else bar)(ax, x, row["shape"])
+        is_image = len(row["shape"]) == 3
+        half = sheets(ax, x, row["shape"], size) if is_image else bar(ax, x, row["shape"])
         for line, text in enumerate(about(row)):
             ax.text(x, 0.53 - 0.13 * line, text, ha="center", size=SMALL)
         if column:
@@ -73,12 +76,14 @@ def blocks(ax: Axes, rows: list[Row]) -> None:
         start = x + half + 0.04
 
 
-def sheets(ax: Axes, x: float, sizes: list[int]) -> float:
-    """An image as a sheet a channel, one behind the other; returns half the width."""
+def sheets(ax: Axes, x: float, sizes: list[int], size: int) -> float:
+    """An image as a sheet a channel, one behind the other, scaled so that one of a side of `size`
+    is SIDE wide; returns half the width.
+    """
     channels, height, width = sizes
     drawn = min(channels, MOST_SHEETS)
     step = 0.022
-    w, h = (0.62 * (side / 28) ** 0.5 for side in (width, height))
+    w, h = (SIDE * (side / size) ** 0.5 for side in (width, height))
     left, bottom = x - (w + step * (drawn - 1)) / 2, 1.16 - (h + step * (drawn - 1)) / 2
     for sheet in reversed(range(drawn)):
         corner = (left + step * sheet, bottom + step * sheet)

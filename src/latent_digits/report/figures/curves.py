@@ -104,15 +104,18 @@ def autoencoders(study: Study) -> Drawing:
     ]
     small, large = errors
     loss, squared, kl = terms
+    weighted = "a KL divergence" if study.beta == 1 else f"{study.beta:g} times a KL divergence"
     return Drawing(
         "fig07_autoencoder_curves",
         "Learning curves of the autoencoder, with the latents that the search found and with two, "
-        f"and of the VAE with Z = {latents}, whose loss is a squared error plus a KL divergence. "
+        f"and of the VAE with Z = {latents}, whose loss is a squared error plus {weighted}. "
         f"{MEANING}",
-        f"Left, the validation MSE falls steeply for some five epochs and slowly after: to "
-        f"{large.best:.4f} with {latents} latents in {len(ae)} epochs, and to {small.best:.4f} "
-        f"with two in {len(plane)}. Right, the VAE's loss falls to {loss.best:.1f} in {len(vae)} "
-        f"epochs: the squared error goes from {squared.values('val')[0]:.1f} to "
+        "Left, the validation MSE falls "
+        + study.seen("steeply for some five epochs and slowly after: ")
+        + f"to {large.best:.4f} with {latents} latents in {len(ae)} epochs, and to "
+        f"{small.best:.4f} with two in {len(plane)}. Right, the VAE's loss falls to "
+        f"{loss.best:.1f} in {len(vae)} epochs: the squared error goes from "
+        f"{squared.values('val')[0]:.1f} to "
         f"{squared.best:.1f}, the KL from {kl.values('val')[0]:.1f} to {kl.best:.1f}.",
         lambda: learning_curves(
             [
@@ -142,10 +145,11 @@ def classifiers(study: Study) -> Drawing:
         "fig08_classifier_curves",
         "Learning curves of the classifier on the pretrained encoder and of two baselines: the "
         f"same head on an untrained encoder, and everything trained end to end. {MEANING}",
-        "Three curves in each panel, the untrained encoder's far above the others. With the "
-        f"weights kept, of epochs {listed([one.kept + 1 for one in errors])}, validation errs by "
-        f"{untrained.best:.2f} % on the untrained encoder, {head.best:.2f} % on the pretrained one "
-        f"and {whole.best:.2f} % end to end; the training error ends at "
+        "Three curves in each panel"
+        + study.seen(", the untrained encoder's far above the others")
+        + f". With the weights kept, of epochs {listed([one.kept + 1 for one in errors])}, "
+        f"validation errs by {untrained.best:.2f} % on the untrained encoder, {head.best:.2f} % on "
+        f"the pretrained one and {whole.best:.2f} % end to end; the training error ends at "
         f"{listed(trained)}.",
         lambda: learning_curves(
             [

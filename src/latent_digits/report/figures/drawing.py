@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from PIL.Image import Dither, Quantize
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import Arrays, Row, write_bytes, write_text
+from latent_digits.report.dataset_info import DatasetInfo
 from latent_digits.report.figures.style import STYLE
 
 ARRAYS = "data/arrays.safetensors"
@@ -33,6 +35,7 @@ class Study:
     trials: list[Row]
     histories: dict[str, list[Row]]
     evidence: Row
+    beta: float  # weight of the KL divergence in the VAE's loss
     max_points: int  # of a scatter plot
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -41,6 +44,14 @@ class Study:
 
     def fact(self, name: str) -> Row:
         return self.of(self.facts, name)
+
+    @cached_property
+    def dataset(self) -> DatasetInfo:
+        return DatasetInfo.of(self.fact("data"))
+
+    def seen(self, in_mnist: str, elsewhere: str = "") -> str:
+        """What we have seen in a figure of MNIST, and what may be said of other images unseen."""
+        return in_mnist if self.dataset.is_mnist else elsewhere
 
     def of(self, found: Mapping[str, Any], name: str, file: str = ARRAYS) -> Any:
         if name not in found:

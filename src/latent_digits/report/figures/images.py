@@ -1,5 +1,6 @@
 """Figures of images in rows: reconstructions, noise, denoising, paths, samples."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,17 +9,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latent_digits.data.storage import Row
+from latent_digits.report.dataset_info import spelled
 from latent_digits.report.figures.drawing import Drawing, Study
-from latent_digits.report.figures.style import INK, ORANGE, SMALL, WIDTH, listed, percent
+from latent_digits.report.figures.style import (
+    INK,
+    LINE,
+    ORANGE,
+    SMALL,
+    WIDTH,
+    listed,
+    literal,
+    percent,
+)
 
 KINDS = ("clean", "Gaussian", "salt & pepper", "speckle", "all three")
-LINE = 0.145  # inches a line of small type
 ERROR = "too dark where orange, too light where violet"
 MOST_ERROR = 0.5  # of the colours
+NOTE = 9  # characters of a line below an image
 
 
 class Strip(NamedTuple):
-    """Images [N, 28, 28] in a row: its name on the left, a note under each, orange if marked."""
+    """Images [N, S, S] in a row: its name on the left, a note under each, orange if marked."""
 
     name: str
     images: np.ndarray
@@ -76,6 +87,7 @@ def one_decimal(values: np.ndarray) -> list[str]:
 def reconstructions(study: Study) -> Drawing:
     image, output = study["ae.input"], study["ae.output"]
     errors, latents = squared_errors(image, output), study.hparams["latent_dim"]
+    measured = f"MSE × 1000 from {errors.min():.1f} to {errors.max():.1f}"
     rows = [
         Strip("image", image),
         Strip("autoencoder,\nMSE × 1000", output, one_decimal(errors)),
@@ -85,9 +97,12 @@ def reconstructions(study: Study) -> Drawing:
         "fig02_reconstructions",
         f"The first {len(image)} validation images, what the autoencoder makes of them through "
         f"{latents} latents, and the difference: {ERROR}.",
-        f"{len(image)} handwritten digits above their reconstructions, which look the same but for "
-        f"softer edges: MSE × 1000 from {errors.min():.1f} to {errors.max():.1f}. The differences "
-        "are faint and lie along the strokes' edges.",
+        study.seen(
+            f"{len(image)} handwritten digits above their reconstructions, which look the same but "
+            f"for softer edges: {measured}. The differences are faint and lie along the strokes' "
+            "edges.",
+            f"{len(image)} images above their reconstructions: {measured}.",
+        ),
         lambda: strips(rows),
     )
 
@@ -95,6 +110,10 @@ def reconstructions(study: Study) -> Drawing:
 def vae_reconstructions(study: Study) -> Drawing:
     image, ae, vae = study["ae.input"], study["ae.output"], study["vae.output"]
     errors, ae_errors = squared_errors(image, vae), squared_errors(image, ae)
+    measured = (
+        f"MSE × 1000 from {errors.min():.1f} to {errors.max():.1f}, {errors.mean():.1f} in the "
+        f"mean against {ae_errors.mean():.1f}"
+    )
     rows = [
         Strip("image", image),
         Strip("autoencoder,\nMSE × 1000", ae, one_decimal(ae_errors)),
@@ -105,9 +124,12 @@ def vae_reconstructions(study: Study) -> Drawing:
         "fig05_vae_reconstructions",
         "The images of figure 2, the autoencoder's reconstructions and those of the VAE, which "
         f"decodes the mean of its latents; the VAE's error: {ERROR}.",
-        f"The VAE's {len(image)} digits are smoother and more blurred than the autoencoder's: MSE "
-        f"× 1000 from {errors.min():.1f} to {errors.max():.1f}, {errors.mean():.1f} in the mean "
-        f"against {ae_errors.mean():.1f}. The errors show whole strokes, not only edges.",
+        study.seen(
+            f"The VAE's {len(image)} digits are smoother and more blurred than the autoencoder's: "
+            f"{measured}. The errors show whole strokes, not only edges.",
+            f"{len(image)} images, and what autoencoder and VAE make of them. The VAE has an "
+            f"{measured} of the autoencoder.",
+        ),
         lambda: strips(rows),
     )
 
@@ -125,53 +147,85 @@ def noise_notes(levels: Row) -> list[str]:
 
 
 def noise(study: Study) -> Drawing:
-    weak, strong = study["noise.figure_3"], study["noise.as_described"]
+    above, below = study["noise.figure_3"], study["noise.as_described"]
     levels = study.fact("noise")
     rows = [
-        Strip("the original's\nfigure 3", weak, noise_notes(levels["figure_3"])),
-        Strip("as the denoiser\nis trained", strong, noise_notes(levels["as_described"])),
+        Strip(
+            study.seen("the original's\nfigure 3", "for this figure\nalone"),
+            above,
+            noise_notes(levels["figure_3"]),
+        ),
+        Strip("as the denoiser\nis trained", below, noise_notes(levels["as_described"])),
     ]
     pairs = zip(KINDS, *map(noise_notes, (levels["figure_3"], levels["as_described"])), strict=True)
     other = [kind for kind, one, another in pairs if one != another] or ["draw"]
-    errors = squared_errors(np.stack([weak[-1], strong[-1]]), np.stack([weak[0], strong[0]]))
+    errors = [squared_errors(one[1:], one[:1]) / 1000 for one in (above, below)]
+    kinds = [
+        f"{kind} {one:.2f} and {another:.2f}"
+        for kind, one, another in zip(KINDS[1:], *errors, strict=True)
+    ]
+    whose = study.seen("in the original report's figure 3", "it is set for this figure alone")
     return Drawing(
         "fig03_noise",
-        "One validation image under each kind of noise and under all three: above as in the "
-        "original report's figure 3, below as the denoiser is trained and as figure 4 has it, "
-        f"with another {listed(other)}. N(m, v) has mean m and variance v; values are clipped to "
-        "[0, 1] after each.",
-        f"The digit stays readable under each noise of the upper row (MSE {errors[0] / 1000:.2f} "
-        f"under all three). In the lower row the Gaussian leaves a trace of it only, and all three "
-        f"together hardly that (MSE {errors[1] / 1000:.2f}).",
+        f"One validation image under each kind of noise and under all three: above as {whose}, "
+        f"below as the denoiser is trained and as figure 4 has it, with another {listed(other)}. "
+        "N(m, v) has mean m and variance v; values are clipped to [0, 1] after each.",
+        study.seen(
+            "The digit stays readable under each noise of the upper row (MSE "
+            f"{errors[0][-1]:.2f} under all three). In the lower row the Gaussian leaves a trace "
+            f"of it only, and all three together hardly that (MSE {errors[1][-1]:.2f}).",
+            f"Two rows of {len(above)} images. The MSE against the clean image, above and below: "
+            f"{listed(kinds)}.",
+        ),
         lambda: strips(rows, left=1.15, gap=0.1),
     )
 
 
 def denoising(study: Study) -> Drawing:
+    """Without labels an image has its error below, and none is a failure."""
+    clean, denoised = study["denoiser.typical_clean"], study["denoiser.typical_denoised"]
+    errors = squared_errors(clean, denoised)
+    measured = f"MSE × 1000 from {errors.min():.1f} to {errors.max():.1f}"
+    if not study.dataset.labelled:
+        rows = [
+            Strip("image", clean),
+            Strip("noisy", study["denoiser.typical_noisy"]),
+            Strip("denoised,\nMSE × 1000", denoised, one_decimal(errors)),
+        ]
+        return Drawing(
+            "fig04_denoising",
+            f"The first {len(clean)} validation images clean, noisy and denoised.",
+            f"{len(clean)} images, the same under noise, and what the denoiser makes of that: "
+            f"{measured}.",
+            lambda: strips(rows),
+        )
     facts = study.fact("denoising")
     total, misread = facts["images"], facts["misread"]
     failures = misread["denoised"]
     counted = {name: f"{one:,} ({percent(one / total, 1)})" for name, one in misread.items()}
     shown = len(study["denoiser.failed_label"])
-    rows = [
-        row
+    blocks = [
+        strip
         for group, heading in (
-            ("typical", f"The first {len(study['denoiser.typical_label'])} validation images"),
+            ("typical", f"The first {len(clean)} validation images"),
             ("failed", f"Failures: the first {shown} of {failures:,} in {total:,} images"),
         )
-        for row in denoised_strips(study, group, heading)
+        for strip in denoised_strips(study, group, heading)
     ]
-    errors = squared_errors(study["denoiser.typical_clean"], study["denoiser.typical_denoised"])
+    such = f"{listed(changes(study, 'failed')[:3])} ({failures:,} in {total:,})"
     return Drawing(
         "fig04_denoising",
         "Validation images clean, noisy and denoised. Below each its label and what the classifier "
         f"reads, which is a failure where it is not the label: {counted['denoised']} of {total:,} "
         f"denoised images, {counted['noisy']} of the noisy and {counted['clean']} of the clean.",
-        "Digits that noise makes unreadable come back smooth and mostly right: MSE × 1000 from "
-        f"{errors.min():.1f} to {errors.max():.1f} in the upper block. The lower block has "
-        f"{shown} failures: clean-looking digits that are blurred or another than the image's, as "
-        f"{listed(changes(study, 'failed')[:3])} ({failures:,} in {total:,}).",
-        lambda: strips(rows),
+        study.seen(
+            "Digits that noise makes unreadable come back smooth and mostly right: "
+            f"{measured} in the upper block. The lower block has {shown} failures: clean-looking "
+            f"digits that are blurred or another than the image's, as {such}.",
+            f"The denoised images have an {measured} in the upper block. The lower block has "
+            f"{shown} failures, as {such}.",
+        ),
+        lambda: strips(blocks),
     )
 
 
@@ -182,51 +236,101 @@ def denoised_strips(study: Study, group: str, heading: str) -> list[Strip]:
     if not len(clean):
         return []
     wrong = study[f"denoiser.{group}_label"] != study[f"denoiser.{group}_read"]
+    notes = [folded(change) for change in changes(study, group)]
     return [
         Strip("image", clean, heading=heading),
         Strip("noisy", noisy),
-        Strip("denoised,\nlabel → read", denoised, changes(study, group), list(wrong)),
+        Strip("denoised,\nlabel → read", denoised, notes, list(wrong)),
     ]
 
 
 def changes(study: Study, group: str) -> list[str]:
     labels, read = study[f"denoiser.{group}_label"], study[f"denoiser.{group}_read"]
-    return [f"{one} → {other}" for one, other in zip(labels, read, strict=True)]
+    names = study.dataset.classes
+    return [f"{names[one]} → {names[other]}" for one, other in zip(labels, read, strict=True)]
+
+
+def folded(text: str) -> str:
+    """The text on as many lines as it takes to stand below an image."""
+    if len(text) <= NOTE:
+        return literal(text)
+    parts = text.replace(" → ", "\n→\u00a0").split("\n")
+    lines = [textwrap.wrap(one, NOTE + ("→" in one), max_lines=2, placeholder="…")
+             for one in parts]  # fmt: skip
+    return literal("\n".join(line for part in lines for line in part))
 
 
 def interpolation(study: Study) -> Drawing:
-    ae, vae = study["path.ae"], study["path.vae"]
+    """Without labels nothing is read, and the path runs between two images."""
+    ae, vae, dataset = study["path.ae"], study["path.vae"], study.dataset
     places = np.linspace(0, 1, len(ae))
     blend = (1 - places)[:, None, None] * ae[0] + places[:, None, None] * ae[-1]
-    reads = {name: study[f"path.{name}_read"] for name in ("ae", "vae")}
+    mixed = Strip("pixels mixed,\nplace on the line", blend, [f"{place:.2g}" for place in places])
+    decoded = (
+        f"decoded at {len(ae)} places from 0 to 1, for both models of "
+        f"{study.hparams['latent_dim']} latents (the VAE's means)"
+    )
+    above = "above, the two ends of the autoencoder mixed pixel by pixel"
+    if not dataset.labelled:
+        middle = len(ae) // 2
+        apart = squared_errors(np.stack([ae[middle], vae[middle]]), blend[middle])
+        rows = [mixed, Strip("autoencoder", ae), Strip("VAE", vae)]
+        return Drawing(
+            "fig06_interpolation",
+            "A straight line between the latents of the first two validation images, "
+            f"{decoded}; {above}.",
+            f"Three rows of {len(ae)} images. Half way the MSE × 1000 to the pixel mix is "
+            f"{apart[0]:.1f} for the autoencoder and {apart[1]:.1f} for the VAE.",
+            lambda: strips(rows, left=1.2, gap=0.1),
+        )
+    reads = {
+        name: [dataset.classes[label] for label in study[f"path.{name}_read"]]
+        for name in ("ae", "vae")
+    }
     rows = [
-        Strip("pixels mixed,\nplace on the line", blend, [f"{place:.2g}" for place in places]),
-        Strip("autoencoder,\nread as", ae, [str(digit) for digit in reads["ae"]]),
-        Strip("VAE,\nread as", vae, [str(digit) for digit in reads["vae"]]),
+        mixed,
+        Strip("autoencoder,\nread as", ae, [folded(name) for name in reads["ae"]]),
+        Strip("VAE,\nread as", vae, [folded(name) for name in reads["vae"]]),
     ]
-    says = {name: listed([f"{digit}" for digit in digits]) for name, digits in reads.items()}
+    start, end = (spelled(study.fact("path")[end]) for end in ("from", "to"))
+    ends = (
+        f'a "{start}" and of a "{end}"'
+        if dataset.is_of_digits
+        else f'an image of "{start}" and of one of "{end}"'
+    )
+    says = {name: listed(names) for name, names in reads.items()}
+    read = (
+        f"the classifier reads {says['ae']} along the autoencoder's and {says['vae']} along the "
+        "VAE's."
+    )
     return Drawing(
         "fig06_interpolation",
-        'A straight line between the latents of a "0" and of a "9", decoded at '
-        f"{len(ae)} places from 0 to 1, for both models of {study.hparams['latent_dim']} latents "
-        "(the VAE's means), with the digit that the classifier reads; above, the two ends of the "
-        "autoencoder mixed pixel by pixel.",
-        'The pixel mix shows a ghost of both digits. The decoded paths bend a "0" into a "9" and '
-        f"pass through other shapes: the classifier reads {says['ae']} along the autoencoder's and "
-        f"{says['vae']} along the VAE's.",
+        f"A straight line between the latents of {ends}, {decoded}, with the {dataset.noun} that "
+        f"the classifier reads; {above}.",
+        study.seen(
+            f'The pixel mix shows a ghost of both digits. The decoded paths bend a "{start}" into '
+            f'a "{end}" and pass through other shapes: {read}',
+            f"Three rows of {len(ae)} images: the pixel mix and the two decoded paths; {read}",
+        ),
         lambda: strips(rows, left=1.2, gap=0.1),
     )
 
 
 def prior_samples(study: Study) -> Drawing:
-    drawn, read = study["vae.prior"], study["vae.prior_read"]
-    counts = [f"{(read == digit).sum()} as {digit}" for digit in range(10)]
+    drawn, dataset = study["vae.prior"], study.dataset
     rows = [Strip("", part) for part in np.split(drawn, 4)]
+    alt = study.seen(
+        f"A grid of {len(drawn)} made-up digits, smooth, some clear and some between two digits.",
+        f"A grid of {len(drawn)} made-up images.",
+    )
+    if dataset.labelled:
+        read = study["vae.prior_read"]
+        counts = [f"{(read == label).sum()} as {n}" for label, n in enumerate(dataset.classes)]
+        alt += f" The classifier reads {listed(counts)}."
     return Drawing(
         "fig14_prior_samples",
         f"{len(drawn)} images that the VAE makes of z ~ N(0, I), {study.hparams['latent_dim']} "
         "latents each, as drawn: none is chosen.",
-        f"A grid of {len(drawn)} made-up digits, smooth, some clear and some between two digits. "
-        f"The classifier reads {listed(counts)}.",
+        alt,
         lambda: strips(rows, left=0.0),
     )

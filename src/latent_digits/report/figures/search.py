@@ -1,5 +1,6 @@
 """The search: a line a trial through all hyperparameters, and how much each of them matters."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 NUMBERS = ("latent_dim", "lr", "dropout")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 Shares = dict[str, float | None]  # of the variance, by hyperparameter
-NO_SEARCH = "no search: the original report's hyperparameters were used (tune.trials is 0)"
+NO_SEARCH = "no search: tune.report_hyperparameters were used (tune.trials is 0)"
 
 
 class Scale(NamedTuple):
@@ -40,7 +41,7 @@ class Scale(NamedTuple):
     def of(self, values: Sequence[Any]) -> np.ndarray:
         """Heights before they are fitted to the axis."""
         if self.kind == "kinds":
-            kinds = sorted(set(values))
+            kinds = ordered(values)
             return np.array([kinds.index(value) for value in values], float)
         scales = {"log": np.log, "powers": np.log, "root": np.sqrt, "linear": np.asarray}
         return scales[self.kind](np.asarray(values, float))
@@ -53,16 +54,19 @@ class Scale(NamedTuple):
 
 
 SCALES = {
-    "latent_dim": Scale("latents", "linear", range(0, 791, 10)),
+    "latent_dim": Scale("latents", "linear", range(0, 20_001, 10)),
     "optimizer": Scale("optimizer", "kinds"),
     "lr": Scale("learning rate", "powers", [10.0**power for power in range(-8, 4)]),
     "batch_size": Scale("batch size", "kinds"),
     "dropout": Scale("dropout", "root", (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)),
+    "channels": Scale("channels", "kinds"),
+    "units": Scale("units", "kinds"),
     "val_mse": Scale(
         "validation MSE", "log", [m * 10.0**p for p in range(-6, 3) for m in (1, 2, 5)]
     ),
 }
 HPARAMS = [name for name in SCALES if name != "val_mse"]
+WIDTHS = ("channels", "units")  # of the layers: shown where the search had a choice
 
 
 def search(study: Study) -> Drawing:
@@ -94,14 +98,27 @@ def seen(tried: list[Row], first: Shares) -> str:
     better = [row for row in tried if done and row["val_mse"] <= done[(len(done) - 1) // 2]]
     shares = {name: share for name, share in first.items() if share is not None}
     order = sorted(shares, key=lambda name: -shares[name])
+    has = [
+        f"{best['latent_dim']:.0f} latents",
+        best["optimizer"],
+        f"a learning rate of {best['lr']:.2g}",
+        f"a batch of {best['batch_size']:.0f}",
+        f"a dropout of {best['dropout']:.2g}",
+        *(f"{name} {kind_text(best[name])}" for name in WIDTHS if name in chosen(tried)),
+    ]
     return (
         f"{len(done)} lines reach a final validation MSE{ends}; the better half of them runs "
         f"through {listed([spanned(name, better) for name in NUMBERS if better])}. The best, trial "
-        f"{best['trial']:.0f}, has {best['latent_dim']:.0f} latents, {best['optimizer']}, a "
-        f"learning rate of {best['lr']:.2g}, a batch of {best['batch_size']:.0f} and a dropout of "
-        f"{best['dropout']:.2g}. Shares explained after the first epoch: "
+        f"{best['trial']:.0f}, has {listed(has)}. Shares explained after the first epoch: "
         f"{listed([f'{SCALES[name].title} {shares[name]:.2f}' for name in order])}."
     )
+
+
+def chosen(rows: list[Row]) -> list[str]:
+    """The hyperparameters that are shown: widths only if the search had a choice."""
+    return [
+        name for name in HPARAMS if name not in WIDTHS or len({row.get(name) for row in rows}) > 1
+    ]
 
 
 def spanned(name: str, rows: list[Row]) -> str:
@@ -124,7 +141,7 @@ def importances(rows: list[Row], value: str) -> Shares:
 
 def groups(name: str, rows: list[Row]) -> np.ndarray:
     """A row's bin of equally many rows; of a hyperparameter of kinds, its kind."""
-    heights = SCALES[name].of([row[name] for row in rows])
+    heights = SCALES[name].of([row.get(name) for row in rows])
     if SCALES[name].kind == "kinds":
         return heights.astype(int)
     ranks = heights.argsort(kind="stable").argsort(kind="stable")
@@ -147,12 +164,14 @@ def explained(groups: np.ndarray, values: np.ndarray) -> float | None:
 def parallel_coordinates(tried: list[Row], counts: Row, first: Shares, last: Shares) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(3.1, 1), sharex=True)
-    heights = np.array([fitted(top, x, name, tried) for x, name in enumerate(SCALES)]).T
+    names = chosen(tried)
+    axes = [*names, "val_mse"]
+    heights = np.array([fitted(top, x, name, tried) for x, name in enumerate(axes)]).T
     lines(top, heights, tried)
     key(top, counts)
-    top.set(xlim=(-0.35, len(SCALES) - 0.55), ylim=(-0.04, 1.03))
+    top.set(xlim=(-0.35, len(axes) - 0.55), ylim=(-0.04, 1.03))
     top.set_axis_off()
-    bars(bottom, first, last)
+    bars(bottom, names, first, last)
     return figure
 
 
@@ -168,7 +187,7 @@ def lines(ax: Axes, heights: np.ndarray, tried: list[Row]) -> None:
     best = tried.index(best_of(tried))
     ax.plot(heights[best], zorder=3, **LOOKS["best"])
     says = {"color": ORANGE, "size": SMALL, "weight": "bold", "va": "center"}
-    ax.text(len(SCALES) - 0.95, values[best], f"{tried[best]['val_mse']:.4f}", **says)
+    ax.text(heights.shape[1] - 0.95, values[best], f"{tried[best]['val_mse']:.4f}", **says)
 
 
 def key(ax: Axes, counts: Row) -> None:
@@ -191,8 +210,7 @@ def fitted(ax: Axes, x: int, name: str, rows: list[Row]) -> np.ndarray:
     low, high = scale.ends(raw)
     extent = high - low or 1.0
     if scale.kind == "kinds":
-        ticks = {f"{kind:g}" if isinstance(kind, float) else kind: float(n)
-                 for n, kind in enumerate(sorted(set(values)))}  # fmt: skip
+        ticks = {kind_text(kind): float(n) for n, kind in enumerate(ordered(values))}
     else:
         heights = zip(scale.ticks, scale.of(scale.ticks), strict=True)
         ticks = {as_text(tick, scale.kind): at for tick, at in heights if low <= at <= high}
@@ -209,6 +227,17 @@ def fitted(ax: Axes, x: int, name: str, rows: list[Row]) -> np.ndarray:
     return np.clip((raw - low) / extent + shift, 0, 1)
 
 
+def ordered(kinds: Sequence[Any]) -> list[Any]:
+    """Each kind once, by the numbers in it: [8, 16] before [16, 32]."""
+    return sorted(
+        set(kinds), key=lambda kind: ([*map(float, re.findall(r"[\d.]+", str(kind)))], str(kind))
+    )
+
+
+def kind_text(kind: float | str) -> str:
+    return kind.strip("[]") if isinstance(kind, str) else f"{kind:g}"
+
+
 def as_text(tick: float, kind: str) -> str:
     """A tick's number; 10⁻⁵ for 0.00001 where there are such."""
     return (
@@ -216,11 +245,12 @@ def as_text(tick: float, kind: str) -> str:
     )
 
 
-def bars(ax: Axes, first: Shares, last: Shares) -> None:
+def bars(ax: Axes, names: Sequence[str], first: Shares, last: Shares) -> None:
     """Two bars a hyperparameter, below its axis."""
+    count = len(names)
     for shares, side, colour in ((first, -1, BLUE), (last, 1, PALE)):
-        for x, name in enumerate(HPARAMS):
-            share, at = shares[name], x + 0.14 * side
+        for x, name in enumerate(names):
+            share, at = shares[name], x + 0.028 * max(count, 5) * side  # room for the numbers
             ax.bar(at, share or 0, width=0.24, color=colour)
             text = "–" if share is None else f"{share:.2f}"
             ax.text(at, (share or 0) + 0.03, text, size=SMALL, ha="center")
@@ -228,10 +258,11 @@ def bars(ax: Axes, first: Shares, last: Shares) -> None:
         Line2D([], [], color=BLUE, lw=6, label="after\nepoch 1"),
         Line2D([], [], color=PALE, lw=6, label="complete,\nat the end"),
     ]
-    ax.legend(handles=handles, loc="center", bbox_to_anchor=(5 / 5.6, 0.5), handlelength=0.8)
+    place = {"loc": "center", "bbox_to_anchor": (count / (count + 0.6), 0.5)}
+    ax.legend(handles=handles, handlelength=0.8, **place)
     ax.set(ylim=(0, 1.1), yticks=(0, 0.5, 1), ylabel="explains (ε²)")
     ax.tick_params(axis="x", length=0, labelbottom=False)
-    ax.spines["bottom"].set_bounds(-0.35, 4.35)
+    ax.spines["bottom"].set_bounds(-0.35, count - 0.65)
 
 
 def nothing() -> Figure:

@@ -13,28 +13,34 @@ from latent_digits.report.figures import (
 )
 from latent_digits.report.figures.drawing import Drawing, Study, save
 
+FIGURES = (
+    architecture.architecture,
+    images.reconstructions,
+    images.noise,
+    images.denoising,
+    images.vae_reconstructions,
+    images.interpolation,
+    curves.autoencoders,
+    curves.classifiers,
+    planes.principal_components,
+    planes.tsne,
+    planes.autoencoder_plane,
+    planes.vae_plane,
+    search.search,
+    images.prior_samples,
+    trends.latents,
+    trends.labels,
+    confusion.confusion,
+)
+OF_CLASSIFIERS = (curves.classifiers, trends.labels, confusion.confusion)
+
 
 def drawings(study: Study) -> list[Drawing]:
-    """Every figure; raises UserError where `evaluate` has not made what one shows."""
-    return [
-        architecture.architecture(study),
-        images.reconstructions(study),
-        images.noise(study),
-        images.denoising(study),
-        images.vae_reconstructions(study),
-        images.interpolation(study),
-        curves.autoencoders(study),
-        curves.classifiers(study),
-        planes.principal_components(study),
-        planes.tsne(study),
-        planes.autoencoder_plane(study),
-        planes.vae_plane(study),
-        search.search(study),
-        images.prior_samples(study),
-        trends.latents(study),
-        trends.labels(study),
-        confusion.confusion(study),
-    ]
+    """Every figure, those of classifiers where there are labels; raises UserError where `evaluate`
+    has not made what one shows.
+    """
+    labelled = study.dataset.labelled
+    return [figure(study) for figure in FIGURES if labelled or figure not in OF_CLASSIFIERS]
 
 
 def draw_figures(folder: Path, drawings: list[Drawing], dpi: int) -> list[Path]:

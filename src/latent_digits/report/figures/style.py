@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 WIDTH = 7.0
 SMALL = 8  # points: the smallest type
+LINE, LETTER = 0.145, 0.07  # inches that a line, and a letter or digit, of it take
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#c8c8c8"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#00805f", "#a8578a"
 STYLE: dict[str, Any] = {
@@ -99,8 +100,22 @@ def not_decreasing(values: np.ndarray) -> np.ndarray:
     return np.repeat([mean for mean, _ in pools], [count for _, count in pools])
 
 
+def literal(name: str) -> str:
+    """A name as matplotlib draws it letter by letter: a dollar would begin a formula."""
+    return name.replace("$", r"\$")
+
+
+def shortened(name: str, longest: int = 20) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
 def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
+
+
+def sentences(*parts: str) -> str:
+    """Those that say something, one after the other."""
+    return " ".join(filter(None, parts))
 
 
 def listed(words: Sequence[Any]) -> str:
