@@ -42,7 +42,7 @@ def main() -> None:
             strict=True,
         ):
             write_bytes(path, content)
-        write_text(EXPLORER, render_explorer(arrays, planar, val))
+        write_text(EXPLORER, render_explorer(arrays, facts, planar, val))
         run.files(REPORTS / "figures", *WRITTEN, EXPLORER)
 
 

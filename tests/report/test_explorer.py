@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,20 +18,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from drawn import FASHION
 from latent_digits.console import UserError
-from latent_digits.data.storage import Arrays, read_tensors
+from latent_digits.data.storage import Arrays, Row, read_tensors
+from latent_digits.evaluation.arrays import layers_of
 from latent_digits.models.networks import Decoder
 from latent_digits.models.weights import arrays_of
+from latent_digits.report import explorer
+from latent_digits.report.dataset_info import DIGITS
 from latent_digits.report.explorer import (
     COLUMNS,
     GRID,
-    SHAPES,
     SHOWN,
     decoded,
     digest,
     render_explorer,
+    sides_of,
     transposed,
+    weights_of,
 )
 from smoke import PROJECT
 
@@ -43,38 +50,85 @@ ARRAYS, VAL = "data/arrays.safetensors", "data/split/val.safetensors"
 FILES = {name: f"data/models/{name}.safetensors" for name in PLANES}
 
 
-def decoder(seed: int) -> Decoder:
-    """Untrained, with weights large enough for black and white."""
+SIDES = (3, 7, 14, 28)  # of the images between the convolutions
+
+
+def decoder(
+    seed: int, sides: Sequence[int] = SIDES, widths: Sequence[int] = (64, 32, 16, 8)
+) -> Any:
+    """As `models.networks` has it, of any size and widths; untrained, with weights large enough for
+    black and white.
+    """
+    units, *channels = *widths, 1
     torch.manual_seed(seed)
-    network = Decoder(latent_dim=2, dropout=0.0).eval()
+    layers: list[nn.Module] = [
+        *(nn.Linear(2, units), nn.ReLU(), nn.Dropout(0.0)),
+        *(nn.Linear(units, channels[0] * sides[0] ** 2), nn.ReLU(), nn.Dropout(0.0)),
+        nn.Unflatten(1, (channels[0], sides[0], sides[0])),
+    ]
+    for (one, other), (side, out) in zip(pairwise(channels), pairwise(sides), strict=True):
+        padding = int(out <= 2 * side)
+        rest = out - (2 * side + 1 - 2 * padding)
+        layers.append(nn.ConvTranspose2d(one, other, 3, 2, padding, output_padding=rest))
+        layers += [nn.ReLU(), nn.Dropout(0.0)] if other > 1 else [nn.Sigmoid()]
+    network = nn.Sequential(*layers).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(3)
     return network
 
 
+def arrays_with(networks: dict[str, Any]) -> dict[str, Arrays]:
+    return {
+        name: {f"decoder.{key}": array for key, array in arrays_of(network).items()}
+        for name, network in networks.items()
+    }
+
+
 DECODERS = {name: decoder(seed) for seed, name in enumerate(PLANES)}
-MODELS: dict[str, Arrays] = {
-    name: {f"decoder.{key}": array for key, array in arrays_of(network).items()}
-    for name, network in DECODERS.items()
-}
+MODELS = arrays_with(DECODERS)
 
 
-def made_up(spread: tuple[float, float] = (2.0, 1.0)) -> tuple[Arrays, Arrays]:
-    """Arrays and a validation set of ten clouds, a digit each."""
+def facts(
+    network: Any = DECODERS["ae_2d"],
+    name: str = "MNIST",
+    classes: Sequence[str] = DIGITS,
+    size: int = 28,
+) -> Row:
+    """What `evaluate` says of the arrays."""
+    return {
+        "data": {"name": name, "classes": list(classes), "size": size},
+        "path": {"from": classes[0], "to": classes[-1]} if classes else {},
+        "layers": {"decoder": list(layers_of(network, torch.zeros(1, 2)))},
+    }
+
+
+def made_up(
+    spread: tuple[float, float] = (2.0, 1.0), classes: int = 10, size: int = 28
+) -> tuple[Arrays, Arrays]:
+    """Arrays and a validation set of as many clouds as there are classes."""
     rng = np.random.default_rng(0)
-    labels = np.arange(IMAGES) % 10
-    turns = 2 * np.pi * labels / 10
+    labels = np.arange(IMAGES) % max(classes, 1)
+    turns = 2 * np.pi * labels / max(classes, 1)
     clouds = np.stack([np.cos(turns), np.sin(turns)], axis=1) + rng.normal(0, 0.1, (IMAGES, 2))
     z = (clouds * spread).astype(np.float32)
-    images = rng.integers(0, 256, (IMAGES, 28, 28), dtype=np.uint8)
+    images = rng.integers(0, 256, (IMAGES, size, size), dtype=np.uint8)
     val = {"images": images, "labels": labels, "index": np.arange(IMAGES) + 100}
-    return {"ae_2d.z": z, "vae_2d.z": z / 2, "val.labels": labels}, val
+    named = {"val.labels": labels} if classes else {}
+    return {"ae_2d.z": z, "vae_2d.z": z / 2, **named}, val
 
 
 def page(models: dict[str, Arrays] = MODELS, spread: tuple[float, float] = (2.0, 1.0)) -> str:
     arrays, val = made_up(spread)
-    return render_explorer(arrays, models, val)
+    return render_explorer(arrays, facts(), models, val)
+
+
+def page_of(name: str, classes: Sequence[str], sides: Sequence[int] = SIDES) -> str:
+    """The page of another data set, with decoders for its images."""
+    networks = {plane: decoder(seed, sides) for seed, plane in enumerate(PLANES)}
+    arrays, val = made_up(classes=len(classes), size=sides[-1])
+    about = facts(networks["ae_2d"], name, classes, sides[-1])
+    return render_explorer(arrays, about, arrays_with(networks), val)
 
 
 def embedded(text: str) -> dict[str, Any]:
@@ -103,19 +157,41 @@ def by_pytorch(name: str, z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_a_transposed_convolution_is_pytorchs(padding: int) -> None:
-    layer = torch.nn.ConvTranspose2d(3, 4, 3, 2, padding=padding, output_padding=padding)
+@pytest.mark.parametrize("output_padding", [0, 1])
+def test_a_transposed_convolution_is_pytorchs(padding: int, output_padding: int) -> None:
+    layer = torch.nn.ConvTranspose2d(3, 4, 3, 2, padding=padding, output_padding=output_padding)
     x = torch.randn(2, 3, 5, 5)
+    expected = layer(x).detach().numpy()
     weight, bias = (one.detach().numpy() for one in layer.parameters())
-    found = transposed(x.numpy(), weight, bias)[..., padding:, padding:]
-    np.testing.assert_allclose(found, layer(x).detach().numpy(), atol=1e-5)
+    found = transposed(x.numpy(), weight, bias, expected.shape[-1])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PLANES)
+SIZES = {  # the sides between a decoder's convolutions, and its widths
+    "as it was": (SIDES, (64, 32, 16, 8)),
+    "twelve": ((1, 3, 6, 12), (64, 32, 16, 8)),
+    "wide": ((3, 7, 14, 28), (100, 48, 20, 9)),
+    "all paddings": ((2, 6, 11, 23), (7, 5, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_numpy_decodes_as_the_network_does(name: str) -> None:
-    z = places(50)
-    found = decoded([MODELS[name][key] for key in SHAPES], z)
-    np.testing.assert_allclose(found, by_pytorch(name, z), atol=1e-5)
+    sides, widths = SIZES[name]
+    network, z = decoder(0, sides, widths), places(50)
+    layers = facts(network)["layers"]["decoder"]
+    weights = weights_of(arrays_with({"ae_2d": network})["ae_2d"], sides)
+    assert sides_of(layers) == list(sides)
+    assert weights
+    with torch.no_grad():
+        expected = network(torch.tensor(z, dtype=torch.float32))[:, 0].numpy()
+    np.testing.assert_allclose(decoded(weights, sides, z), expected, atol=1e-5)
+
+
+def test_the_decoder_of_the_study_is_known() -> None:
+    network = Decoder(latent_dim=2, dropout=0.1).eval()
+    assert sides_of(facts(network)["layers"]["decoder"]) == [*SIDES]
+    assert weights_of(arrays_with({"ae_2d": network})["ae_2d"], SIDES)
 
 
 def test_equal_arrays_give_equal_text_with_what_it_shows() -> None:
@@ -171,12 +247,29 @@ def test_of_a_decoder_with_other_layers_the_page_says_so() -> None:
         assert set(embedded(text)["planes"]) == {"ae_2d"}
 
 
+@pytest.mark.parametrize(
+    ("place", "layer"),
+    [
+        (1, nn.GELU()),
+        (7, nn.ConvTranspose2d(32, 16, 5, 2, padding=1)),
+        (14, nn.Tanh()),
+    ],
+)
+def test_of_other_functions_and_kernels_too(place: int, layer: nn.Module) -> None:
+    network = decoder(0)
+    network[place] = layer
+    arrays, val = made_up()
+    text = render_explorer(arrays, facts(network), MODELS, val)
+    assert text.count("has other layers than this page can work out") == 2
+    assert embedded(text)["planes"] == {}
+
+
 @pytest.mark.parametrize("name", ["ae_2d.z", "vae_2d.z", "val.labels"])
 def test_a_missing_array_is_a_sentence(name: str) -> None:
     arrays, val = made_up()
     del arrays[name]
     with pytest.raises(UserError, match=rf"has no {name}; `dvc repro --force evaluate` makes"):
-        render_explorer(arrays, MODELS, val)
+        render_explorer(arrays, facts(), MODELS, val)
 
 
 def test_the_studys_own_page_is_small() -> None:
@@ -185,15 +278,65 @@ def test_the_studys_own_page_is_small() -> None:
     found = embedded(text)
     assert len(found["labels"]) == len(found["index"]) == SHOWN
     assert set(found["planes"]) == set(PLANES)
-    assert re.findall(r'class="preset" value="(\d+)"', text) == ["09", "17", "38", "64"]
 
 
-def test_few_images_of_few_digits_are_enough() -> None:
-    arrays, val = made_up()
-    some = arrays["val.labels"] < 4
-    fewer = {name: array[some] for name, array in arrays.items()}
-    text = render_explorer(fewer, MODELS, {name: array[some] for name, array in val.items()})
-    assert re.findall(r'class="preset" value="(\d+)"', text) == []
+def presets_of(text: str) -> list[str]:
+    return re.findall(r'class="preset" value="([\d,]+)"', text)
+
+
+def buttons_of(text: str) -> list[str]:
+    """The words of the buttons that filter, without their sign."""
+    found = re.findall(r'class="label-button.*?<b>(.*?)</b>(.*?)</button>', text)
+    return [name.strip() or sign for sign, name in found]
+
+
+def test_digits_have_paths_that_are_worth_a_look() -> None:
+    assert presets_of(page()) == ["0,9", "1,7", "3,8", "6,4"]
+    assert buttons_of(page()) == [*DIGITS]
+
+
+def test_words_have_signs_and_names() -> None:
+    text = page_of("Fashion-MNIST", FASHION)
+    assert buttons_of(text) == [*FASHION]
+    assert presets_of(text) == ["0,9", "2,3", "4,5", "6,7"]
+    assert ">T-shirt/top → Ankle boot</button>" in text
+    words = re.sub(r"<style>.*?</style>|<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"digit|[^-]MNIST", words)
+    assert "Two numbers draw an image" in words
+    first = embedded(text)["classes"][0]
+    assert first == {"sign": "A", "one": '"T-shirt/top"', "many": '"T-shirt/top"'}
+
+
+def test_two_classes_of_small_images_are_enough() -> None:
+    text = page_of("switches", ["on", "off"], (1, 3, 6, 12))
+    assert presets_of(text) == ["0,1"]
+    assert embedded(text)["size"] == 12
+    assert embedded(text)["planes"]["ae_2d"]["sides"] == [1, 3, 6, 12]
+    assert pixels(grid_of(text, "ae_2d")).shape == (GRID * 12, GRID * 12)
+    assert 'width="120" height="120"' in text  # ten pixels for each of an image
+
+
+def test_without_labels_there_is_nothing_to_filter() -> None:
+    text = page_of("faces", [])
+    assert presets_of(text) == buttons_of(text) == []
+    assert "each as\na dot" in text
+    found = embedded(text)
+    assert (found["classes"], found["labels"], len(found["index"])) == ([], [], IMAGES)
+    assert "label" not in text.partition("<header>")[2].partition("<script")[0].replace(
+        "<label", ""
+    ).replace("</label", "").replace("aria-label", "").replace('class="label"', "")
+
+
+def test_large_images_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "PIXELS", 100 * 28**2)
+    assert len(embedded(page())["index"]) == 100
+    assert len(embedded(page_of("faces", [], (1, 3, 6, 12)))["index"]) == IMAGES
+
+
+def test_a_name_cannot_end_what_holds_it() -> None:
+    text = page_of("</script><b>", ["</script><i>", "b"])
+    assert "<i>" not in text
+    assert embedded(text)["classes"][0]["one"] == '"</script><i>"'
 
 
 # ---- In a browser ----
@@ -332,12 +475,12 @@ class TestInABrowser:
         self, show: Callable[..., Shown]
     ) -> None:
         shown = show(reduced_motion="reduce", viewport={"width": 1400, "height": 900})
-        before = shown.ink("ae_2d", ".digit-here")
+        before = shown.ink("ae_2d", ".decoded-here")
         shown.page.mouse.move(*shown.at("ae_2d", (-1.0, 0.4)))
         assert re.match(r"z −(1|0\.99|1\.01), 0\.(39|4|41); \d of 5 nearest", shown.says("ae_2d"))
-        assert shown.ink("ae_2d", ".digit-here") != before
+        assert shown.ink("ae_2d", ".decoded-here") != before
         shown.page.mouse.move(5, 5)  # and back where it was
-        assert shown.ink("ae_2d", ".digit-here") == before
+        assert shown.ink("ae_2d", ".decoded-here") == before
 
         arrays, _ = made_up()
         shown.page.mouse.click(*shown.at("ae_2d", tuple(arrays["ae_2d.z"][7].tolist())))
@@ -437,32 +580,32 @@ class TestInABrowser:
     def test_digits_are_filtered(self, show: Callable[..., Shown]) -> None:
         shown = show()
         everything = shown.ink("vae_2d", ".map")
-        shown.page.locator(".digit[value='3']").click()
-        shown.page.locator(".digit[value='8']").click()
+        shown.page.locator(".label-button[value='3']").click()
+        shown.page.locator(".label-button[value='8']").click()
         assert shown.ink("vae_2d", ".map") < everything
         assert re.search(r"points are [38]s", shown.says("vae_2d"))
         shown.z("vae_2d")
-        assert "digits=38" in shown.hash()
+        assert "labels=3,8" in shown.hash()
         shown.page.get_by_role("button", name="All").click()
         assert shown.ink("vae_2d", ".map") == everything
 
     def test_a_link_restores_what_was_seen(self, show: Callable[..., Shown]) -> None:
         link = (
-            "#digits=38&image=13&show=decoded&ae_2d=0.5,-0.25&ae_2d.path=-1,0,1,0.5"
+            "#labels=3,8&image=13&show=decoded&ae_2d=0.5,-0.25&ae_2d.path=-1,0,1,0.5"
             "&ae_2d.view=2,0.25,0.1&vae_2d=0.1,0.2"
         )
         shown = show(link)
         assert shown.says("ae_2d").startswith("z 0.5, −0.25; ")
         assert shown.page.get_by_role("radio", name="Decoded digits").is_checked()
         assert shown.of("ae_2d", ".label").inner_text().startswith("A 3, image 113 of")
-        pressed = shown.page.locator(".digit[aria-pressed=true]").all_inner_texts()
+        pressed = shown.page.locator(".label-button[aria-pressed=true]").all_inner_texts()
         assert pressed == ["3", "8"]
         assert shown.of("vae_2d", ".play").is_disabled()
         shown.z("ae_2d")
         assert shown.hash() == link
 
     def test_a_link_that_makes_no_sense_harms_nothing(self, show: Callable[..., Shown]) -> None:
-        shown = show("#digits=x&image=9999&ae_2d=NaN,1e99&vae_2d=1e9,0&ae_2d.view=3,0,0&q=<b>")
+        shown = show("#labels=x,99&image=9999&ae_2d=NaN,1e99&vae_2d=1e9,0&ae_2d.view=3,0,0&q=<b>")
         assert shown.says("ae_2d").startswith("z 0, 0")
         bound = embedded(shown.file.read_text())["planes"]["vae_2d"]["bound"]
         assert shown.z("vae_2d") == (bound, 0)
@@ -504,19 +647,73 @@ class TestInABrowser:
         said = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]]
         assert said == []
 
+    @pytest.mark.parametrize("name", SIZES)
+    def test_images_of_other_sizes_are_decoded_too(
+        self, browser: Any, tmp_path: Path, name: str
+    ) -> None:
+        sides, widths = SIZES[name]
+        networks = {plane: decoder(seed, sides, widths) for seed, plane in enumerate(PLANES)}
+        arrays, val = made_up(size=sides[-1])
+        about = facts(networks["ae_2d"], "letters", "abcdefghij", sides[-1])
+        file = tmp_path / "explorer.html"
+        file.write_text(render_explorer(arrays, about, arrays_with(networks), val))
+        shown, z = Shown(browser, file), places(100)
+        for plane, network in networks.items():
+            with torch.no_grad():
+                expected = network(torch.tensor(z, dtype=torch.float32)).numpy().reshape(100, -1)
+            np.testing.assert_allclose(shown.decoded(plane, z), expected, rtol=0, atol=1e-5)
+            assert shown.ink(plane, ".decoded-here") > 0
+        shown.page.mouse.click(*shown.at("ae_2d", tuple(arrays["ae_2d.z"][7].tolist())))
+        assert shown.ink("vae_2d", ".image") > 0
+        assert shown.faults == []
+        shown.context.close()
+
+    def test_words_are_filtered_and_told_by_their_names(self, browser: Any, tmp_path: Path) -> None:
+        file = tmp_path / "explorer.html"
+        file.write_text(page_of("Fashion-MNIST", FASHION))
+        shown = Shown(browser, file)
+        shown.page.get_by_role("button", name="K Ankle boot").click()
+        assert shown.says("ae_2d").endswith('5 of 5 nearest points are "Ankle boot"')
+        shown.z("ae_2d")
+        assert "labels=9" in shown.hash()
+        shown.of("ae_2d", ".map").focus()
+        shown.page.keyboard.press("Enter")
+        label = shown.of("vae_2d", ".label").inner_text()
+        assert re.fullmatch(r'"Ankle boot", image \d+ of Fashion-MNIST', label)
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= 1280
+        assert shown.faults == []
+        shown.context.close()
+
+    def test_dots_without_labels_can_be_pressed(self, browser: Any, tmp_path: Path) -> None:
+        file = tmp_path / "explorer.html"
+        file.write_text(page_of("faces", []))
+        shown = Shown(browser, file)
+        assert shown.says("ae_2d") == "z 0, 0"
+        assert shown.ink("ae_2d", ".map") > 0
+        shown.of("ae_2d", ".map").focus()
+        shown.page.keyboard.press("Enter")
+        assert re.fullmatch(r"Image \d+ of faces", shown.of("vae_2d", ".label").inner_text())
+        assert shown.ink("vae_2d", ".image") > 0
+        assert shown.faults == []
+        shown.context.close()
+
     def test_the_studys_own_models_are_decoded_too(self, browser: Any, tmp_path: Path) -> None:
         """Their weights are larger than those of the tests' networks."""
         if not all((PROJECT / one).exists() for one in (ARRAYS, VAL, *FILES.values())):
             pytest.skip("the study's data are not here; `dvc checkout` restores them")
         models = {name: read_tensors(PROJECT / path)[0] for name, path in FILES.items()}
-        arrays, val = (read_tensors(PROJECT / path)[0] for path in (ARRAYS, VAL))
+        (arrays, about), (val, _) = (read_tensors(PROJECT / path) for path in (ARRAYS, VAL))
         file = tmp_path / "explorer.html"
-        file.write_text(render_explorer(arrays, models, val))
+        file.write_text(render_explorer(arrays, facts() | about, models, val))
         shown = Shown(browser, file)
+        sides = sides_of(about["layers"]["decoder"])
+        assert sides
         for name, model in models.items():
-            network = Decoder(latent_dim=2, dropout=0.0).eval()
-            weights = {key: torch.from_numpy(model[key]) for key in SHAPES}
-            network.load_state_dict({key[8:]: array for key, array in weights.items()})
+            weights = weights_of(model, sides)
+            assert weights
+            network = decoder(0, sides, (len(weights[0]), *map(len, weights[4::2])))
+            state = zip(network.state_dict(), map(torch.from_numpy, weights), strict=True)
+            network.load_state_dict(dict(state))
             z = arrays[f"{name}.z"][:200]
             with torch.no_grad():
                 expected = network(torch.from_numpy(z)).numpy().reshape(200, -1)

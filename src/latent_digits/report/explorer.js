@@ -1,11 +1,11 @@
 // The latent planes: decodes where one points, on a decoder's own weights, and shows what lies near.
-// z is a place on a plane, [latent 1, latent 2]; an image is 28 × 28 values of ink in 0 … 1.
+// z is a place on a plane, [latent 1, latent 2]; an image is SIDE × SIDE values of ink in 0 … 1.
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
-const SIDE = 28, FRAMES = 11, NEAR = 5, ZOOMS = 8;
-const MARGIN = 14; // of the plane's canvas, in pixels: a digit at the edge is whole
+const SIDE = data.size, FRAMES = 11, NEAR = 5, ZOOMS = 8, HUES = 10;
+const MARGIN = 14; // of the plane's canvas, in pixels: a sign at the edge is whole
 
 // ---- The decoder, as in models/networks.py ----
 
@@ -13,36 +13,35 @@ function floats(base64) { // little-endian, as is every machine with a browser
   return new Float32Array(Uint8Array.from(atob(base64), (one) => one.charCodeAt(0)).buffer);
 }
 
-class Decoder {
-  constructor(values) {
+class Decoder { // two linear layers, and transposed convolutions between images of these sides
+  constructor(values, shapes, sides) {
     let at = 0;
-    const next = (size) => values.subarray(at, (at += size));
-    this.linear = [[64, 2], [288, 64]].map(([to, from]) => ({ weight: next(to * from), bias: next(to) }));
-    this.convolutions = [[32, 16], [16, 8], [8, 1]].map(([from, to]) => (
-      { weight: next(from * to * 9), bias: next(to) }));
+    const arrays = shapes.map((shape) => values.subarray(at, (at += shape.reduce((a, b) => a * b))));
+    const layers = shapes.flatMap((_, i) => (i % 2 ? [] : [{ weight: arrays[i], bias: arrays[i + 1] }]));
+    this.linear = layers.slice(0, 2);
+    this.convolutions = layers.slice(2).map((layer, i) => ({ ...layer, side: sides[i], out: sides[i + 1] }));
   }
 
-  decode(z) { // the image, Float32Array of 784
-    const [first, second] = this.linear, [one, two, three] = this.convolutions;
-    const x = linear(linear(z, first), second); // 32 channels of 3 × 3
-    const y = cut(relu(transposed(x, 3, one)), 7, 0);
-    const image = cut(transposed(cut(relu(transposed(y, 7, two)), 15, 1), 14, three), 29, 1);
-    return Float32Array.from(image, (value) => 1 / (1 + Math.exp(-value)));
+  decode(z) { // the image, a Float32Array
+    let x = z;
+    for (const layer of this.linear) x = relu(linear(x, layer));
+    this.convolutions.forEach((layer, i) => { x = transposed(i ? relu(x) : x, layer); });
+    return Float32Array.from(x, (value) => 1 / (1 + Math.exp(-value)));
   }
 }
 
 const relu = (x) => x.map((value) => Math.max(0, value));
 
 function linear(x, { weight, bias }) {
-  return relu(Float64Array.from(bias, (sum, row) => {
+  return Float64Array.from(bias, (sum, row) => {
     for (let i = 0; i < x.length; i++) sum += weight[row * x.length + i] * x[i];
     return sum;
-  }));
+  });
 }
 
-// A transposed convolution, kernel 3, stride 2: channels of side s to channels of side 2 s + 1.
-function transposed(x, side, { weight, bias }) {
-  const width = 2 * side + 1, area = width * width, outs = bias.length;
+// A transposed convolution, kernel 3, stride 2, with paddings of 0 or 1, as the sides tell.
+function transposed(x, { weight, bias, side, out: outSide }) {
+  const width = 2 * side + 2, area = width * width, outs = bias.length;
   const whole = new Float64Array(outs * area);
   bias.forEach((value, out) => whole.fill(value, out * area, (out + 1) * area));
   for (let i = 0; i < x.length; i++) {
@@ -58,12 +57,9 @@ function transposed(x, side, { weight, bias }) {
       }
     }
   }
-  return whole;
-}
-
-// Channels of side s without their first `off` rows and columns: a padding and output padding of 1.
-function cut(x, side, off) {
-  return off ? x.filter((_, i) => i % side >= off && Math.floor(i / side) % side >= off) : x;
+  const from = outSide > 2 * side ? 0 : 1; // rows and columns that padding takes away
+  const kept = (place) => place >= from && place < from + outSide;
+  return whole.filter((_, i) => kept(i % width) && kept(Math.floor(i / width) % width));
 }
 
 // ---- Drawing ----
@@ -123,7 +119,7 @@ function cross(pen, [x, y]) { // open in the middle, so that one sees what it po
   }
 }
 
-function haloed(pen, name) { // strokes what was drawn, to be seen on a crowd of digits
+function haloed(pen, name) { // strokes what was drawn, to be seen on a crowd of signs
   for (const [width, paint] of [[6, "sheet"], [2, name]]) {
     pen.lineWidth = width;
     pen.strokeStyle = colour(paint);
@@ -133,9 +129,12 @@ function haloed(pen, name) { // strokes what was drawn, to be seen on a crowd of
 
 // ---- What both planes share ----
 
-const shared = { digits: new Set(), image: null, decoded: false };
-const nameOf = (image) => `a ${data.labels[image]}, image ${data.index[image]} of MNIST’s training file`;
-const isShown = (index) => !shared.digits.size || shared.digits.has(data.labels[index]);
+const shared = { labels: new Set(), image: null, decoded: false };
+const isLabelled = data.classes.length > 0;
+const classOf = (image) => data.classes[data.labels[image]];
+const hueOf = (image) => (isLabelled ? `d${data.labels[image] % HUES}` : "accent");
+const nameOf = (image) => `${isLabelled ? `${classOf(image).one}, ` : ""}image ${data.index[image]} of ${data.source}`;
+const isShown = (index) => !shared.labels.size || shared.labels.has(data.labels[index]);
 const between = (a, b, t) => [0, 1].map((axis) => a[axis] + t * (b[axis] - a[axis]));
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -149,10 +148,10 @@ function say(text) { // once it has settled
 }
 
 class Plane {
-  constructor(section, { bound, title, weights, z }) {
-    Object.assign(this, { section, bound, title, decoder: new Decoder(floats(weights)) });
+  constructor(section, { bound, title, shapes, sides, weights, z }) {
+    Object.assign(this, { section, bound, title, decoder: new Decoder(floats(weights), shapes, sides) });
     const pairs = floats(z);
-    this.points = data.labels.map((_, i) => [pairs[2 * i], pairs[2 * i + 1]]);
+    this.points = data.index.map((_, i) => [pairs[2 * i], pairs[2 * i + 1]]);
     this.view = { zoom: 1, centre: [0, 0] };
     this.pinned = this.z = [0, 0];
     this.path = { start: null, end: null };
@@ -181,17 +180,17 @@ class Plane {
     const far = this.points.map((point) => distance(point, z));
     return far.map((_, i) => i).filter(isShown).sort((a, b) => far[a] - far[b]).slice(0, count);
   }
-  under(pixels, reach) { // the shown image whose digit is there, or null
+  under(pixels, reach) { // the shown image whose point is there, or null
     const [best] = this.nearest(this.place(pixels), 1);
     return best !== undefined && distance(this.pixel(this.points[best]), pixels) < reach ? best : null;
   }
 
   describe(z) {
-    const digits = this.nearest(z, NEAR).map((i) => data.labels[i]);
-    if (!digits.length) return `z ${spoken(z)}`;
-    const count = (digit) => digits.filter((one) => one === digit).length;
-    const most = digits.reduce((a, b) => (count(b) > count(a) ? b : a));
-    return `z ${spoken(z)}; ${count(most)} of ${digits.length} nearest points are ${most}s`;
+    const labels = isLabelled ? this.nearest(z, NEAR).map((i) => data.labels[i]) : [];
+    if (!labels.length) return `z ${spoken(z)}`;
+    const count = (label) => labels.filter((one) => one === label).length;
+    const most = labels.reduce((a, b) => (count(b) > count(a) ? b : a));
+    return `z ${spoken(z)}; ${count(most)} of ${labels.length} nearest points are ${data.classes[most].many}`;
   }
 
   // What one sees at z, `peek` being an image that is pointed at.
@@ -199,7 +198,7 @@ class Plane {
     this.z = z;
     const text = this.describe(z);
     this.one(".says").textContent = text;
-    const here = this.one(".digit-here");
+    const here = this.one(".decoded-here");
     show(here, decodedStamp(this.decoder.decode(z)));
     here.setAttribute("aria-label", `Decoded at ${text}`);
     this.sliders.forEach((slider, axis) => {
@@ -241,15 +240,17 @@ class Plane {
     }
   }
   drawImages(pen) {
-    const tints = Array.from({ length: 10 }, (_, digit) => colour(`d${digit}`));
+    const tints = new Map(this.points.map((_, i) => [hueOf(i), null]));
+    for (const hue of tints.keys()) tints.set(hue, colour(hue));
     pen.font = `700 ${this.size < 400 ? 9 : 11}px system-ui, sans-serif`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     pen.globalAlpha = 0.85;
     this.points.forEach((point, i) => {
       if (!isShown(i)) return;
-      pen.fillStyle = tints[data.labels[i]];
-      pen.fillText(data.labels[i], ...this.pixel(point));
+      pen.fillStyle = tints.get(hueOf(i));
+      if (isLabelled) pen.fillText(classOf(i).sign, ...this.pixel(point));
+      else disc(pen, this.pixel(point), 2.5).fill();
     });
   }
   drawDecoded(pen, size) {
@@ -277,7 +278,7 @@ class Plane {
     for (const one of [start, end]) if (one) disc(pen, this.pixel(one), 5).fill();
     if (image !== null) {
       disc(pen, this.pixel(this.points[image]), 10);
-      haloed(pen, `d${data.labels[image]}`);
+      haloed(pen, hueOf(image));
     }
     cross(pen, this.pixel(this.z));
     haloed(pen, "ink");
@@ -294,7 +295,7 @@ class Plane {
     image.setAttribute("aria-label", name || "No image chosen");
     again.setAttribute("aria-label", name ? `What is drawn of ${name}` : "No image chosen");
     this.one(".label").textContent = name ? name[0].toUpperCase() + name.slice(1)
-      : "Press a digit on the plane to see its image, and what the model draws of it.";
+      : `Press a ${data.point} on the plane to see its image, and what the model draws of it.`;
   }
 
   // The path and its film.
@@ -314,7 +315,7 @@ class Plane {
       pen.fillText(hint, strip.clientWidth / 2, strip.clientHeight / 2);
     }
     strip.setAttribute("aria-label", whole
-      ? `${FRAMES} decoded digits from ${spoken(start)} to ${spoken(end)}` : "No path yet");
+      ? `${FRAMES} decoded ${data.image}s from ${spoken(start)} to ${spoken(end)}` : "No path yet");
     this.one(".play").disabled = this.one(".playhead").disabled = !whole;
   }
   setPath(path) {
@@ -378,7 +379,7 @@ class Plane {
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(this.map, edge, edge, size, size);
     const below = edge + size + gap;
-    pen.drawImage(this.one(".digit-here"), edge, below, small, small);
+    pen.drawImage(this.one(".decoded-here"), edge, below, small, small);
     pen.fillStyle = colour("ink");
     pen.font = "600 18px system-ui, sans-serif";
     pen.fillText(this.title, edge + small + gap, below + 48);
@@ -486,7 +487,7 @@ class Plane {
     const [x, y] = this.pixel(this.pinned);
     if (Math.min(x, y) < 0 || Math.max(x, y) > this.size) this.zoomTo(this.view.zoom, this.pinned);
   }
-  follow(start, end) { // from the median of a digit to that of another
+  follow(start, end) { // from the median of a class to that of another
     const { medians } = data.planes[this.section.id];
     this.stop();
     this.pinned = medians[start];
@@ -502,7 +503,7 @@ class Plane {
 await byId("images").decode();
 document.documentElement.classList.add("live");
 const planes = Object.entries(data.planes).map(([name, one]) => new Plane(byId(name), one));
-const digitButtons = [...document.querySelectorAll(".digit")];
+const labelButtons = [...document.querySelectorAll(".label-button")];
 
 function choose(image) {
   shared.image = image;
@@ -510,18 +511,18 @@ function choose(image) {
   remember();
 }
 
-function filter(digits) {
-  shared.digits = new Set(digits);
-  for (const button of digitButtons) button.setAttribute("aria-pressed", shared.digits.has(Number(button.value)));
-  byId("all").setAttribute("aria-pressed", !shared.digits.size);
+function filter(labels) {
+  shared.labels = new Set(labels);
+  for (const button of labelButtons) button.setAttribute("aria-pressed", shared.labels.has(Number(button.value)));
+  byId("all")?.setAttribute("aria-pressed", !shared.labels.size);
   for (const one of planes) one.redraw();
 }
 
-// A link to what is seen: #digits=38&image=12&show=decoded&ae_2d=x,y&ae_2d.path=…&ae_2d.view=zoom,x,y
+// A link to what is seen: #labels=3,8&image=12&show=decoded&ae_2d=x,y&ae_2d.path=…&ae_2d.view=zoom,x,y
 const exact = (values) => values.map((value) => Number(value.toFixed(4))).join(",");
 function hash() {
   const parts = [];
-  if (shared.digits.size) parts.push(`digits=${[...shared.digits].sort().join("")}`);
+  if (shared.labels.size) parts.push(`labels=${[...shared.labels].sort((a, b) => a - b).join(",")}`);
   if (shared.image !== null) parts.push(`image=${shared.image}`);
   if (shared.decoded) parts.push("show=decoded");
   for (const { section: { id }, pinned, path: { start, end }, view: { zoom, centre } } of planes) {
@@ -543,7 +544,7 @@ function restore() {
     return values.length === count && values.every(Number.isFinite) ? values : null;
   };
   const image = Number(found.get("image") ?? NaN);
-  shared.image = image in data.labels ? image : null;
+  shared.image = image in data.index ? image : null;
   shared.decoded = found.get("show") === "decoded";
   document.querySelector(`[name=show][value=${shared.decoded ? "decoded" : "images"}]`).checked = true;
   for (const one of planes) {
@@ -554,20 +555,20 @@ function restore() {
     one.path = path ? { start: one.within(path.slice(0, 2)), end: one.within(path.slice(2)) } : { start: null, end: null };
     one.zoomTo([1, 2, 4, ZOOMS].includes(zoom) ? zoom : 1, centre);
   }
-  filter([...found.get("digits") ?? ""].map(Number).filter((digit) => digit in digitButtons));
-  const [start, end] = document.querySelector(".preset")?.value ?? [];
+  filter((found.get("labels")?.split(",") ?? []).map(Number).filter((label) => label in labelButtons));
+  const [start, end] = document.querySelector(".preset")?.value.split(",") ?? [];
   if (![...found].length && start) for (const one of planes) one.follow(start, end);
   remember();
 }
 
-for (const button of digitButtons) {
+for (const button of labelButtons) {
   button.addEventListener("click", () => {
-    const digit = Number(button.value);
-    filter(shared.digits.has(digit) ? [...shared.digits].filter((one) => one !== digit) : [...shared.digits, digit]);
+    const label = Number(button.value);
+    filter(shared.labels.has(label) ? [...shared.labels].filter((one) => one !== label) : [...shared.labels, label]);
     remember();
   });
 }
-byId("all").addEventListener("click", () => { filter([]); remember(); });
+byId("all")?.addEventListener("click", () => { filter([]); remember(); });
 for (const choice of document.querySelectorAll("[name=show]")) {
   choice.addEventListener("change", () => {
     shared.decoded = choice.value === "decoded";
@@ -578,7 +579,7 @@ for (const choice of document.querySelectorAll("[name=show]")) {
 for (const button of document.querySelectorAll(".preset")) {
   button.addEventListener("click", () => {
     for (const one of planes) {
-      one.follow(...button.value);
+      one.follow(...button.value.split(","));
       one.begin();
     }
   });
