@@ -60,6 +60,10 @@ def test_folders_by_class_are_read_in_the_order_of_their_names(tmp_path: Path) -
     assert found.test is None
 
 
+def test_a_folder_takes_no_known_sets_name(tmp_path: Path) -> None:
+    assert load_folder(put(tmp_path / "MNIST", "oak", "elm")).name == "own MNIST"
+
+
 def test_classes_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
     assert load_folder(put(tmp_path, "10", "9", "2")).classes == ("2", "9", "10")
 

@@ -189,7 +189,7 @@ def test_numpy_decodes_as_the_network_does(name: str) -> None:
 
 
 def test_the_decoder_of_the_study_is_known() -> None:
-    network = Decoder(latent_dim=2, dropout=0.1).eval()
+    network = Decoder(2, 0.1).eval()
     assert sides_of(facts(network)["layers"]["decoder"]) == [*SIDES]
     assert weights_of(arrays_with({"ae_2d": network})["ae_2d"], SIDES)
 

@@ -12,9 +12,11 @@ from PIL import Image
 
 from latent_digits.console import UserError, say
 from latent_digits.preparation.collection import Collection, Labelled, parse_idx
+from latent_digits.preparation.known import KNOWN
 
 SMALLEST = 9  # pixels a side: of fewer the networks' three convolutions leave nothing
 PARTS = {"train": "train", "test": "t10k"}  # a part's folder, and how its idx files begin
+TITLES = {one.title for one in KNOWN}  # by which the report knows whose numbers to quote
 Files = dict[str, list[Path]]  # images by class, or all under ""
 
 
@@ -51,9 +53,8 @@ def load_folder(folder: Path) -> Collection:
     said = f"{len(classes)} classes" if classes else "no labels"
     count, side = sum(len(part.images) for part in parts), train.images.shape[1]
     say(f"{folder.name}: {count} images of {side} × {side} pixels, {said}")
-    return Collection(
-        folder.name, classes, numbered(train, classes), test and numbered(test, classes)
-    )
+    name = f"own {folder.name}" if folder.name in TITLES else folder.name
+    return Collection(name, classes, numbered(train, classes), test and numbered(test, classes))
 
 
 def from_idx(folder: Path) -> tuple[Named, Named | None]:
