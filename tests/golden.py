@@ -29,7 +29,7 @@ from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
 from latent_digits.report.figures.curves import Curve, Panel, learning_curves
 from latent_digits.report.figures.drawing import Drawing, save
-from latent_digits.report.dataset_info import DIGITS, DatasetInfo
+from latent_digits.report.dataset_info import DatasetInfo
 from latent_digits.report.figures.planes import Points, scattered
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.preparation.collection import DIGITS, Collection, Labelled

@@ -12,6 +12,7 @@ from latent_digits.models.weights import arrays_of, build, save_model
 from latent_digits.preparation.collection import DIGITS
 from latent_digits.tracking.addresses import sqlite_address
 from latent_digits.tracking.stage_run import stage_run
+from studies import BUILT
 
 PIPELINE = """
 stages:
@@ -25,10 +26,10 @@ stages:
       - data/models/classifier_random_encoder.safetensors
 """
 ABOUT: dict[str, dict[str, Any]] = {
-    "ae": {"model": "autoencoder", "latent_dim": 3},
-    "vae": {"model": "variational_autoencoder", "latent_dim": 3},
-    "classifier": {"model": "classifier", "latent_dim": 3, "hidden": 5},
-    "classifier_random_encoder": {"model": "classifier", "latent_dim": 3, "hidden": 5},
+    "ae": {"model": "autoencoder", "latent_dim": 3, **BUILT},
+    "vae": {"model": "variational_autoencoder", "latent_dim": 3, **BUILT},
+    "classifier": {"model": "classifier", "latent_dim": 3, "hidden": 5, **BUILT},
+    "classifier_random_encoder": {"model": "classifier", "latent_dim": 3, "hidden": 5, **BUILT},
 }
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from latent_digits.catalogue import METRICS, MODELS, SERIES
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import write_csv, write_json, write_tensors
+from latent_digits.models.networks import REPORTS
 from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import digest_of, read_study
 from latent_digits.project.replicas import recipe_of, summary
@@ -108,7 +110,7 @@ def lock(folder: Path, draw: int = 0) -> None:
         outs = {
             path: study.digests([path])[path]
             if (folder / path).exists()
-            else digest_of([path, draw if "models" in path else 0])
+            else digest_of([path, 0 if "split" in path else draw])
             for path in study.outputs(stage)
         }
         made |= outs
@@ -179,6 +181,9 @@ def head(folder: Path) -> str:
 
 def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+BUILT = {**asdict(REPORTS), "classes": 10}  # what any model of these tests is built with
 
 
 def dataset(count: int, seed: int) -> Dataset:

@@ -22,11 +22,12 @@ from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, load_dataset, save_dataset
 from latent_digits.data.storage import write_csv, write_json
 from latent_digits.models.weights import arrays_of, build, load_model, save_model
+from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import digest
 from latent_digits.report.verified import FILE
 from latent_digits.tracking.stage_run import stage_run
 from smoke import PROJECT, stale
-from studies import commit, git, head
+from studies import BUILT, commit, git, head
 
 pytestmark = [
     pytest.mark.slow,
@@ -93,7 +94,8 @@ def first(
     folder = tmp_path_factory.mktemp("sharing") / "first"
     given = {stage: folder / "stages" / stage for stage in ("prepare", "train_ae", "evaluate")}
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
-    val, about = Dataset(images, np.arange(6), np.arange(6), "a split"), {"latent_dim": 3}
+    val = Dataset(images, np.arange(6), np.arange(6), "a split", "made up", DIGITS)
+    about = {"latent_dim": 3, **BUILT}
     torch.manual_seed(0)
     weights = arrays_of(build(about | {"model": "autoencoder"}))
     save_dataset(given["prepare"] / VALIDATION, val)

@@ -17,6 +17,7 @@ from latent_digits.data.storage import write_csv, write_json
 from latent_digits.models.weights import arrays_of, build, save_model
 from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import read_study
+from studies import BUILT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
 
@@ -65,7 +66,7 @@ TRIALS = [
     },
 ]
 HISTORY = [{"epoch": 1, "train_loss": 0.3, "val_loss": 0.2}, {"epoch": 2, "val_loss": 0.1}]
-ABOUT = {"model": "autoencoder", "latent_dim": 3}
+ABOUT = {"model": "autoencoder", "latent_dim": 3, **BUILT}
 MODEL = Path("data/models/ae.safetensors")
 IDENTITY = ("-c", "user.name=n", "-c", "user.email=e@example.org")
 

@@ -6,6 +6,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from latent_digits.models import networks
 from latent_digits.models.weights import arrays_of, build
 from latent_digits.tracking.mlflow import registry
 from latent_digits.tracking.mlflow.registry import LIBRARIES, ROOMS, requirements
+from studies import BUILT
 
 SERVE = """
 import sys
@@ -42,7 +44,7 @@ served.load_context(types.SimpleNamespace(artifacts={"weights": weights}))
 assert kernels.forwards.signatures, "the first answer would wait for the compiler"
 print(served.predict(None, np.zeros((3, 28, 28), np.uint8)).shape)
 """
-ABOUT = {"model": "classifier", "latent_dim": 2, "hidden": 3}
+ABOUT = {"model": "classifier", "latent_dim": 2, "hidden": 3, **BUILT}
 
 
 def needed(libraries: tuple[str, ...]) -> set[str]:
@@ -105,8 +107,8 @@ def test_requirements_are_versions_that_a_package_index_has(
     assert requirements()[0] == "mlflow==1.2.3"
 
 
-def normalized(dropout: float, plain) -> list[nn.Module]:
-    layers = plain(dropout)
+def normalized(*sizes: Any, plain: Any) -> list[nn.Module]:
+    layers = plain(*sizes)
     return [*layers[:1], nn.BatchNorm2d(8), nn.GELU(), *layers[2:]]
 
 
