@@ -1,6 +1,7 @@
 """The eight stages on made-up data sets: words for classes in one, no labels in the other."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from smoke import scratch_copy
 
 ALL = """
 import runpy
-for stage in "prepare tune train_ae train_denoise train_vae finetune evaluate".split():
+for stage in "prepare tune train_ae train_denoise train_vae finetune evaluate plot".split():
     runpy.run_path(f"stages/{stage}.py", run_name="__main__")
 """
 SIDE = 12
@@ -112,3 +113,17 @@ def test_without_labels_all_is_measured_that_needs_none(unlabelled: Path) -> Non
     assert read_csv(unlabelled / "reports/histories/classifier.csv") == []
     tensors, about = read_tensors(unlabelled / "data/models/labels/pretrained_100.safetensors")
     assert (tensors, about["model"]) == ({}, "none")
+
+
+def test_the_report_speaks_of_the_data_set_alone(labelled: Path, unlabelled: Path) -> None:
+    for folder in (labelled, unlabelled):
+        for form in ("md", "html"):
+            text = (folder / f"reports/report.{form}").read_text()
+            assert "leaves" in text
+            assert not re.findall(r"MNIST|(?<![-_])\b[Dd]igits?\b|Manzali", text)
+        assert (folder / "reports/report.pdf").read_bytes().startswith(b"%PDF")
+    words = (labelled / "reports/report.md").read_text()
+    assert "weeping willow" in words
+    assert "no labels" not in words
+    assert "no labels" in (unlabelled / "reports/report.md").read_text()
+    assert not (unlabelled / "reports/figures/confusion.png").exists()
