@@ -5,6 +5,7 @@ import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and SLOW & {*item.fixturenames}:
             item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def own_path() -> Iterator[None]:
+    """A model that MLflow loads leaves its part of this package where Python looks first."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(params=["kernels", "operations"])

@@ -35,8 +35,8 @@ OWNERS = {
     "torchvision": {"preparation/known.py"},
 }
 # What is of no one module. Tests of the hall lie beside them.
-WHOLE = {"browser", "golden", "kills", "own_code", "parent_runs", "pipeline", "rooms", "speed"}
-WHOLE |= {"sharing", "workflows"}
+WHOLE = {"browser", "golden", "kills", "own_code", "own_data", "parent_runs", "pipeline", "rooms"}
+WHOLE |= {"sharing", "speed", "workflows"}
 
 
 def room_of(path: Path) -> str:

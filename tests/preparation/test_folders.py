@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from latent_digits.console import UserError
-from latent_digits.models.networks import Architecture
+from latent_digits.models.networks import Architecture, Decoder, Encoder
 from latent_digits.preparation.collection import Collection
 from latent_digits.preparation.folders import SMALLEST, load_folder
 from latent_digits.preparation.splits import draw_splits
@@ -202,6 +204,8 @@ def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
         load_folder(put(tmp_path / "one", "oak"))
     with pytest.raises(UserError, match="take 9 × 9 at least: enlarge them"):
         load_folder(put(tmp_path / "small", "oak", "elm", side=8))
+    with pytest.raises(UserError, match=r"last rows and columns; .* to 12 × 12 or 20 × 20"):
+        load_folder(put(tmp_path / "uncovered", "oak", "elm", side=16))
     put(tmp_path / "other", "train/oak", "train/elm", "test/ash")
     with pytest.raises(UserError, match="has test images of ash, of which there are none to train"):
         load_folder(tmp_path / "other")
@@ -220,7 +224,7 @@ def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
             "has 3 images and 2 labels in its train files",
         ),
         (
-            {"train_images": np.zeros((3, 12, 12)), "t10k_images": np.zeros((3, 14, 14))},
+            {"train_images": np.zeros((3, 12, 12)), "t10k_images": np.zeros((3, 17, 17))},
             "has training and test images of two sizes",
         ),
     ],
@@ -271,6 +275,28 @@ def test_a_class_that_a_set_lacks_is_named(tmp_path: Path) -> None:
     found = load_folder(put(tmp_path, "elm", count=1))
     with pytest.raises(UserError, match=r"the (val|test) set of \d images has none of elm"):
         split(found, stratify=False)
+
+
+@pytest.mark.parametrize("side", [*range(9, 13), *range(17, 21), *range(25, 29)])
+def test_of_the_sizes_that_are_taken_every_pixel_is_seen_and_made(
+    side: int, tmp_path: Path
+) -> None:
+    assert (
+        load_folder(put(tmp_path, "oak", "elm", side=side, count=1)).train.images.shape[1] == side
+    )
+    architecture = Architecture(side, (2, 2, 2), 4)
+    encoder, decoder = Encoder(3, 0.0, architecture), Decoder(3, 0.0, architecture)
+    for layers, shape in (([*encoder][:9], (1, 1, side, side)), ([*decoder][7:14], None)):
+        x = torch.ones(shape or (1, 2, *[architecture.sides[-1]] * 2), requires_grad=True)
+        for layer in layers:
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.ones_(layer.weight)
+                nn.init.zeros_(layer.bias)
+        y = nn.Sequential(*layers)(x)
+        y.sum().backward()
+        assert x.grad is not None
+        assert (x.grad > 0).all()
+        assert (y > 0).all()
 
 
 def test_smaller_images_than_are_refused_leave_nothing() -> None:

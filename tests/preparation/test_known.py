@@ -299,7 +299,7 @@ def test_npm_that_packs_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_torchvision_that_cannot_be_imported_is_named_and_ends_no_search(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", ModuleType("torchvision.datasets"))
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
     assert known.mirrors(MNIST) == []
     assert "torchvision, which knows the mirrors, cannot be imported" in capsys.readouterr().err
 

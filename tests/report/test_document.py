@@ -246,13 +246,14 @@ def test_records_of_another_split_are_left_out(
     assert "is not known: `make ablation` measures it" in text
 
 
-def test_a_record_that_names_no_split_is_of_none(tmp_path: Path) -> None:
+def test_a_record_that_names_no_split_is_of_mnist(tmp_path: Path) -> None:
     reports = inputs_of(tmp_path / "once") and tmp_path / "once/reports"
     record = read_json(reports / "replicas.json")
     del record["split"]
     write_json(reports / "replicas.json", record)
-    facts = {"data": {"name": "MNIST", "classes": list(DIGITS), "size": 28}}
-    assert not Inputs.read(reports, params(), {}, facts).has_seeds
+    for name, counts in (("MNIST", True), ("Fashion-MNIST", False)):
+        facts = {"data": {"name": name, "classes": list(DIGITS), "size": 28}}
+        assert Inputs.read(reports, params(), {}, facts).has_seeds == counts
 
 
 def test_the_weight_of_the_divergence_is_said_where_it_is_not_one(

@@ -184,6 +184,13 @@ def check_sizes(folder: Path, parts: Sequence[Named]) -> None:
             raise UserError(
                 f"{found}; the networks take {SMALLEST} × {SMALLEST} at least: enlarge them."
             )
+        quarter = -(-height // 4)
+        if quarter % 2 == 0:  # which the third convolution, without padding, does not cover
+            fits = " or ".join(f"{4 * one} × {4 * one}" for one in (quarter - 1, quarter + 1))
+            raise UserError(
+                f"{found}, of which the networks would not see the last rows and columns; cut, pad "
+                f"or scale them to {fits}."
+            )
     if len({part.images.shape[1] for part in parts}) > 1:
         raise UserError(f"{folder} has training and test images of two sizes; make them one.")
 

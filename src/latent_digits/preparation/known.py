@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -117,7 +116,9 @@ def mirrors(known: Known) -> list[str]:
     None, which is said, where torchvision cannot be imported (one of another PyTorch, say).
     """
     try:
-        return list(getattr(import_module("torchvision.datasets"), known.torchvision).mirrors)
+        from torchvision import datasets
+
+        return list(getattr(datasets, known.torchvision).mirrors)
     except Exception as error:
         say(
             f"{known.title}: torchvision, which knows the mirrors, cannot be imported "
