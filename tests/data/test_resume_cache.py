@@ -1,6 +1,7 @@
 """State on disk: the same to the bit, of the same inputs only, and never in the way of a run."""
 
 import errno
+import queue
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from latent_digits.console import UserError
-from latent_digits.data import storage
+from latent_digits.data import resume_cache, storage
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import ResumeCache, Slot
 from latent_digits.training.checkpoint import Checkpoint
@@ -123,22 +124,24 @@ def test_state_of_no_use_is_cleared() -> None:
 
 
 def test_a_stage_waits_for_a_process_that_outlived_its_dvc_repro(
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def take_over() -> None:
         with ResumeCache("train_vae", 1) as cache:
             found.append(cache.slot("vae").load())
 
     found: list[Any] = []
+    said: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(resume_cache, "say", said.put)
     waiting = threading.Thread(target=take_over)
     with ResumeCache("train_vae", 1) as cache:
         waiting.start()
-        while "another process works on this stage" not in (said := capsys.readouterr().err):
-            assert said == ""
+        assert "another process works on this stage" in said.get(timeout=60)
         cache.slot("vae").save({}, {"a": 1})
         assert found == []
     waiting.join()
     assert found == [({}, {"a": 1})]
+    assert said.empty()
 
 
 def test_fingerprints_tell_inputs_apart() -> None:
