@@ -20,7 +20,7 @@ import runpy
 for stage in "prepare tune train_ae train_denoise train_vae finetune evaluate plot".split():
     runpy.run_path(f"stages/{stage}.py", run_name="__main__")
 """
-SIDE = 12
+SIDE = 16  # of which the third convolution is given an even side
 SHORT = {"epochs": 2, "batch_size": 16}
 SMALL: dict[str, Any] = {
     "prepare": {"dataset": "data/own/leaves", "train": 150, "val": 60, "test": 60},

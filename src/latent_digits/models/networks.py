@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from latent_digits.engine.functional import normal_sample
 
 KERNEL, STRIDE = 3, 2
-PADDING = (1, 1, 0)  # of the three convolutions
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,20 @@ class Architecture:
     units: int = 64
 
     @property
+    def paddings(self) -> tuple[int, int, int]:
+        """Those of the three convolutions.
+
+        The report's third has none: of an odd side, as of its 7, it sees every row. Of an even one
+        it would leave out the last.
+        """
+        third = -(-self.size // 4)  # the side that it is given
+        return 1, 1, 1 - third % 2
+
+    @property
     def sides(self) -> list[int]:
         """Those of the image and of what each convolution makes of it: 28, 14, 7, 3."""
         sides = [self.size]
-        for padding in PADDING:
+        for padding in self.paddings:
             sides.append((sides[-1] + 2 * padding - KERNEL) // STRIDE + 1)
         return sides
 
@@ -48,14 +57,15 @@ REPORTS = Architecture()
 def convolutions(architecture: Architecture, dropout: float) -> list[nn.Module]:
     """Images to features [B, F]; the sizes beside are the original report's."""
     first, second, third = architecture.channels
+    paddings = architecture.paddings
     return [
-        nn.Conv2d(1, first, KERNEL, STRIDE, PADDING[0]),  # [8, 14, 14]
+        nn.Conv2d(1, first, KERNEL, STRIDE, paddings[0]),  # [8, 14, 14]
         nn.ReLU(),
         nn.Dropout2d(dropout),
-        nn.Conv2d(first, second, KERNEL, STRIDE, PADDING[1]),  # [16, 7, 7]
+        nn.Conv2d(first, second, KERNEL, STRIDE, paddings[1]),  # [16, 7, 7]
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Conv2d(second, third, KERNEL, STRIDE, PADDING[2]),  # [32, 3, 3]
+        nn.Conv2d(second, third, KERNEL, STRIDE, paddings[2]),  # [32, 3, 3]
         nn.ReLU(),
         nn.Dropout(dropout),
         nn.Flatten(),  # [288]
@@ -110,7 +120,7 @@ def upsampling(
     inputs: int, outputs: int, architecture: Architecture, layer: int
 ) -> nn.ConvTranspose2d:
     """The transposed convolution that gives back the size that a convolution was given."""
-    padding, (large, small) = PADDING[layer], architecture.sides[layer : layer + 2]
+    padding, (large, small) = architecture.paddings[layer], architecture.sides[layer : layer + 2]
     missing = large - (STRIDE * (small - 1) + KERNEL - 2 * padding)
     return nn.ConvTranspose2d(inputs, outputs, KERNEL, STRIDE, padding, output_padding=missing)
 

@@ -14,7 +14,7 @@ from latent_digits.console import UserError, say
 from latent_digits.preparation.collection import Collection, Labelled, parse_idx
 from latent_digits.preparation.known import KNOWN
 
-SMALLEST = 9  # pixels a side: of fewer the networks' three convolutions leave nothing
+SMALLEST = 5  # pixels a side: of fewer the networks' three convolutions leave nothing
 PARTS = {"train": "train", "test": "t10k"}  # a part's folder, and how its idx files begin
 TITLES = {one.title for one in KNOWN}  # by which the report knows whose numbers to quote
 Files = dict[str, list[Path]]  # images by class, or all under ""
@@ -183,13 +183,6 @@ def check_sizes(folder: Path, parts: Sequence[Named]) -> None:
         if height < SMALLEST:
             raise UserError(
                 f"{found}; the networks take {SMALLEST} × {SMALLEST} at least: enlarge them."
-            )
-        quarter = -(-height // 4)
-        if quarter % 2 == 0:  # which the third convolution, without padding, does not cover
-            fits = " or ".join(f"{4 * one} × {4 * one}" for one in (quarter - 1, quarter + 1))
-            raise UserError(
-                f"{found}, of which the networks would not see the last rows and columns; cut, pad "
-                f"or scale them to {fits}."
             )
     if len({part.images.shape[1] for part in parts}) > 1:
         raise UserError(f"{folder} has training and test images of two sizes; make them one.")
