@@ -47,6 +47,13 @@ def own_path() -> Iterator[None]:
     sys.path[:] = before
 
 
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No user and password, which MLflow is given in the environment, outlive their test."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+
+
 @pytest.fixture(params=["kernels", "operations"])
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways to compute: the engine's kernels, and PyTorch's operations."""

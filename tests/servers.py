@@ -2,15 +2,25 @@
 
 import base64
 import http.server
+import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 
 def free_port() -> int:
@@ -93,25 +103,102 @@ class Server:
         self.process.wait()
 
 
-class Guarded(http.server.BaseHTTPRequestHandler):
+class PostgreSQL:
+    """A PostgreSQL of pgserver's on loopback, which lives, with its data, as long as the block.
+
+    It refuses to run as root, who starts it as `nobody` then, in a folder that both can reach.
+    """
+
+    def __enter__(self) -> "PostgreSQL":
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        (self.folder / "password").write_text("store-secret")
+        self.account: dict[str, Any] = {}
+        if not os.geteuid():
+            nobody = pwd.getpwnam("nobody")
+            for path in (self.folder, self.folder / "password"):
+                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+            self.account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        options = ("--username=mlflow", "--auth=scram-sha-256", "--pwfile=password")
+        self.start("initdb", "--no-sync", *options, "--locale=C", "--encoding=UTF8", "data").wait()
+        where = ("-D", "data", "-k", f"{self.folder}", "-h", "127.0.0.1", "-p", f"{self.port}")
+        self.process = self.start("postgres", *where, "-F")  # without waiting for a disk
+        deadline = time.monotonic() + 60
+        while self.start("pg_isready", "-q", "-h", "127.0.0.1", "-p", f"{self.port}").wait():
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.send_signal(signal.SIGQUIT)  # at once, whoever is connected
+        self.process.wait()
+        shutil.rmtree(self.folder)
+
+    def start(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        package = find_spec("pgserver")  # not imported: that would make folders
+        assert package and package.origin
+        program = Path(package.origin).parent / "pginstall/bin" / command
+        with (self.folder / "log").open("a") as log:
+            return subprocess.Popen(
+                [program, *arguments], cwd=self.folder, stdout=log, stderr=log, **self.account
+            )
+
+    def address(self, name: str, password: str = "store-secret") -> str:  # noqa: S107
+        return f"postgresql://mlflow:{password}@127.0.0.1:{self.port}/{name}"
+
+    def copy(self, name: str, of: str = "template0") -> str:
+        """The address of a new data base, as another is now that nobody is connected to."""
+        import psycopg
+
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {of}".encode())
+        return self.address(name)
+
+    def dump(self, name: str) -> str:
+        """All that is in a data base, as text."""
+        self.start("pg_dump", "--file=dump", self.address(name)).wait()
+        return (self.folder / "dump").read_text()
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """A server that answers all that it is asked alike."""
+
+    status = 200
+    body = b"{}"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.send_response(self.status)
+        self.send_header("Content-Length", f"{len(self.body)}")
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_PUT = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing on the terminal."""
+
+
+class Guarded(Answering):
     """A tracking server without experiments, whose API answers `user` with `secret` alone.
 
     That it is in good health it tells everybody.
     """
 
-    def do_GET(self) -> None:
-        expected = f"Basic {base64.b64encode(b'user:secret').decode()}"
-        may = self.path == "/health" or self.headers["Authorization"] == expected
-        self.rfile.read(int(self.headers["Content-Length"] or 0))
-        self.send_response(200 if may else 403)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
+    @property
+    def status(self) -> int:
+        known = self.headers["Authorization"] == basic("user", "secret")
+        return 200 if known or self.path == "/health" else 403
 
-    do_POST = do_GET  # noqa: N815
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing on the terminal."""
+@contextmanager
+def listening(handler: type[Answering]) -> Iterator[str]:
+    """The address of a server in this process."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class TrackingServer(Server):
@@ -123,6 +210,59 @@ class TrackingServer(Server):
         options = ("--backend-store-uri", store, *artifacts, "--workers", "1")
         # As `make ui` does: 2 processes in place of 15.
         super().__init__(folder, "server", *options, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+
+
+class GuardedServer(Server):
+    """A tracking server that asks for passwords, under a path, and serves the artifacts itself.
+
+    Whoever has no further permission may read. Not started yet.
+    """
+
+    def __init__(self, folder: Path, store: str):
+        (folder / "auth.ini").write_text(GUARD)
+        self.artifacts = folder / "artifacts"
+        options = (
+            *("--app-name", "basic-auth", "--static-prefix", "/mlflow", "--workers", "1"),
+            *("--serve-artifacts", "--artifacts-destination", f"{self.artifacts}"),
+        )
+        variables = {
+            "MLFLOW_AUTH_CONFIG_PATH": f"{folder / 'auth.ini'}",
+            "MLFLOW_BACKEND_STORE_URI": store,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+        super().__init__(folder, "server", *options, **variables)
+        self.address += "/mlflow"
+
+    def known_to(self, user: str, password: str) -> str:
+        """The address, with user and password in it."""
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        return self.address.replace("//", f"//{login}@")
+
+    def administer(self, path: str, **values: str) -> None:
+        """Ask as the administrator."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.address}/api/{path}",
+            json.dumps(values).encode(),
+            {"Content-Type": "application/json", "Authorization": basic("admin", ADMIN)},
+        )
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
+
+
+ADMIN = "secret/of the@admin"
+GUARD = f"""
+[mlflow]
+default_permission = READ
+database_uri = sqlite:///users.db
+admin_username = admin
+admin_password = {ADMIN}
+auth_cache_ttl_seconds = 600
+"""
+
+
+def basic(user: str, password: str) -> str:
+    """What a request's header says."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def model_server(folder: Path, model: str, tracking_uri: str) -> Server:

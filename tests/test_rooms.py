@@ -36,7 +36,7 @@ OWNERS = {
 }
 # What is of no one module. Tests of the hall lie beside them.
 WHOLE = {"browser", "golden", "kills", "own_code", "own_data", "parent_runs", "pipeline", "rooms"}
-WHOLE |= {"sharing", "speed", "workflows"}
+WHOLE |= {"sharing", "speed", "tracking_server", "workflows"}
 
 
 def room_of(path: Path) -> str:

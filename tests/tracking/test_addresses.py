@@ -8,12 +8,13 @@ from sqlalchemy.engine import make_url
 from latent_digits.tracking.addresses import (
     data_base,
     home,
-    one_line,
+    login,
     place,
     sqlite_address,
     tracking_uri,
     workspace,
 )
+from latent_digits.tracking.faults import one_line
 from toy import STRANGE
 
 
@@ -67,6 +68,25 @@ def test_any_name_of_a_folder_comes_back(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "found", "address"),
+    [
+        ("https://user:secret@host/x", ("user", "secret"), "https://host/x"),
+        ("http://a%40b:%2Fs%20%25@host:5/x@y", ("a@b", "/s %"), "http://host:5/x@y"),
+        ("http://token@host/x", None, "http://token@host/x"),
+        ("http://host/x", None, "http://host/x"),
+        ("postgresql://user:secret@host/x", None, "postgresql://user:secret@host/x"),
+    ],
+)
+def test_user_and_password_are_given_to_mlflow_apart_from_the_address(
+    monkeypatch: pytest.MonkeyPatch, given: str, found: tuple[str, str] | None, address: str
+) -> None:
+    """Whose driver of PostgreSQL needs them in it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert login() == found
+    assert tracking_uri() == address
+
+
+@pytest.mark.parametrize(
     ("given", "shown"),
     [
         ("https://user:secret@host/x", "https://host/x"),
@@ -78,7 +98,6 @@ def test_any_name_of_a_folder_comes_back(tmp_path: Path, name: str) -> None:
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, given: str, shown: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
     assert data_base() is None
-    assert tracking_uri() == given
     assert place() == shown
     error = one_line(ValueError(f"cannot reach {given} now"))
     assert "secret" not in error.replace("password=secret", "")

@@ -109,3 +109,16 @@ def test_the_oldest_comes_first(tmp_path: Path) -> None:
         order.append(queue.first("stage")["stage"])
         queue.close()
     assert order == ["tune", "train_ae", "plot"]
+
+
+def test_the_order_stays_when_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_queue(tmp_path, "tune").close()
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    for name in ("train_ae", "plot"):
+        begin_queue(tmp_path, name).close()
+    queues = list(left_behind(tmp_path))
+    for queue in queues:
+        queue.close()
+    assert [queue.folder.name.split("-")[1] for queue in queues] == ["tune", "train_ae", "plot"]

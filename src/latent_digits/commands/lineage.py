@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from latent_digits.console import UserError, run_stage
-from latent_digits.tracking.addresses import one_line, place
+from latent_digits.tracking.addresses import place
+from latent_digits.tracking.faults import one_line
 from latent_digits.tracking.mlflow.lineage import Lineage
 
 HELP = """\

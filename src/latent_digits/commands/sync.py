@@ -3,7 +3,8 @@
 from latent_digits.console import UserError, run_stage, say
 from latent_digits.project.provenance import Study, read_study
 from latent_digits.project.replicas import FILE, read_replicas
-from latent_digits.tracking.addresses import one_line, only_one, place, queue_folder, workspace
+from latent_digits.tracking.addresses import only_one, place, queue_folder, workspace
+from latent_digits.tracking.faults import one_line
 from latent_digits.tracking.mlflow.elsewhere import left_by
 from latent_digits.tracking.mlflow.sender import Sender
 from latent_digits.tracking.records import end_entry, study_entry

@@ -10,13 +10,8 @@ import socket
 import sys
 
 from latent_digits.console import UserError, run_stage
-from latent_digits.tracking.addresses import (
-    configured_uri,
-    one_line,
-    place,
-    tracking_uri,
-    without_secrets,
-)
+from latent_digits.tracking.addresses import configured_uri, place, tracking_uri
+from latent_digits.tracking.faults import one_line
 from latent_digits.tracking.mlflow.sender import Sender
 from latent_digits.tracking.mlflow.view import addresses, save_view
 
@@ -28,8 +23,7 @@ def main() -> None:
     parser.add_argument("port", type=port, help="PORT of this machine, 5000 by default")
     where = parser.parse_args().port
     if configured_uri().startswith("http"):
-        print(f"{place()} is a server already. Open there:")
-        show(without_secrets(configured_uri()).rstrip("/"))
+        show(f"{place()} is a server already. Open there:", place().rstrip("/"))
         return
     if "%" in sys.prefix:
         raise UserError(
@@ -37,14 +31,14 @@ def main() -> None:
             f"{sys.prefix}; rename the project's folder, its runs come along."
         )
     require_free(where)
-    print("MLflow starts, which takes some seconds, and Ctrl-C ends it. Then open:")
-    show(f"http://{HOST}:{where}")
-    sys.stdout.flush()
+    begins = "MLflow starts, which takes some seconds, and Ctrl-C ends it. Then open:"
+    show(begins, f"http://{HOST}:{where}")
     # One worker is enough for one person, and MLflow's own jobs are about language models. That is
     # 2 processes in place of 15, 0.5 GB in place of 3, and 5 to 10 s in place of 21 to 27.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    place_to_listen = ("--host", HOST, "--port", f"{where}", "--workers", "1")
-    options = (*place_to_listen, "--backend-store-uri", tracking_uri())
+    # Not as an option: everybody on this machine can read those, and it may hold a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = tracking_uri()
+    options = ("--host", HOST, "--port", f"{where}", "--workers", "1")
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *options])  # noqa: S606 (no shell is wanted)
 
 
@@ -68,7 +62,7 @@ def require_free(where: int) -> None:
             ) from None
 
 
-def show(server: str) -> None:
+def show(begins: str, server: str) -> None:
     """Print what to open at `server`, one address a line, and choose the table's columns."""
     try:
         sender = Sender()
@@ -76,8 +70,9 @@ def show(server: str) -> None:
         save_view(sender.client, sender.experiment, parent_runs)
     except Exception as error:  # MLflow's, its data base's, its HTTP client's
         raise UserError(f"{place()} does not answer ({one_line(error)}).") from None
-    for what, address in addresses(server, sender.experiment, parent_runs).items():
-        print(f"  {what + ':':<27} {address}")
+    found = addresses(server, sender.experiment, parent_runs).items()
+    lines = [f"  {what + ':':<27} {address}" for what, address in found]
+    print(begins, *lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

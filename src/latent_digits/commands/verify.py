@@ -41,7 +41,8 @@ from latent_digits.data.storage import (
 )
 from latent_digits.project.provenance import Digests, Study, digest, git, locked, md5, read_study
 from latent_digits.report.verified import FILE, Machine, Verification, Verified, read_verified
-from latent_digits.tracking.addresses import one_line, sqlite_address
+from latent_digits.tracking.addresses import sqlite_address
+from latent_digits.tracking.faults import one_line
 
 FOLDER = Path(".resume/verify")
 Found = tuple[str, str, list[str]]  # stage, output, how it differs

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 
 def workspace() -> Path:
@@ -32,8 +32,22 @@ def data_base() -> Path | None:
     return (home() / unquote(rest.partition("?")[0])).resolve()
 
 
+def login() -> tuple[str, str] | None:
+    """The user and the password in an HTTP server's address."""
+    address = urlsplit(configured_uri())
+    if address.scheme in ("http", "https") and address.username and address.password:
+        return unquote(address.username), unquote(address.password)
+    return None
+
+
 def tracking_uri() -> str:
-    """The tracking server's address for MLflow, which does not depend on the process's folder."""
+    """The tracking server's address for MLflow, which does not depend on the process's folder.
+
+    Without what `login` returns: MLflow prints addresses.
+    """
+    if login():
+        address = urlsplit(configured_uri())
+        return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
     file = data_base()
     if file is None:
         return configured_uri()
@@ -67,11 +81,6 @@ def only_one(name: str) -> Iterator[None]:
     with (queue_folder() / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, on one line."""
-    return f"{type(error).__name__}: {' '.join(without_secrets(str(error)).split())[:300]}"
 
 
 def without_secrets(text: str) -> str:

@@ -18,7 +18,8 @@ from latent_digits.arithmetic import notices
 from latent_digits.console import UserError, say, say_once
 from latent_digits.data.storage import Row, require_room
 from latent_digits.project.provenance import flatten, read_study
-from latent_digits.tracking.addresses import one_line, place, queue_folder, workspace
+from latent_digits.tracking.addresses import place, queue_folder, workspace
+from latent_digits.tracking.faults import one_line
 from latent_digits.tracking.mlflow.system_metrics import SystemMetrics
 from latent_digits.tracking.records import end_entry, model_entry, stage_entry, study_entry
 from latent_digits.tracking.upload_queue import Kind, begin_queue
@@ -46,7 +47,6 @@ class StageRun:
         settings = self.study.params.get("tracking", {})
         if settings.get("required", False):
             require_server()
-        self.warned = False
         self.dependencies = self.study.digests(self.study.dependencies(stage))
         about = stage_entry(self.study, stage, parameters, self.dependencies)
         self.images = {one["name"]: one["images"] for one in about["datasets"]}.get("train", 0)
@@ -125,8 +125,8 @@ class StageRun:
         return {**row, "epoch_seconds": seconds, "images_per_second": self.images / seconds}
 
     def write(self) -> None:
-        """In the writer's thread: send what is noted; after a failure, try again now and then."""
-        sender = None
+        """In the writer's thread: send what is noted; after a failure, wait, each time longer."""
+        sender, pause = None, RETRY_SECONDS
         while True:
             self.noted.wait()
             self.noted.clear()
@@ -136,12 +136,13 @@ class StageRun:
                 sender.send(self.queue)
                 if last and self.queue.first("end"):
                     self.queue.remove()
+                pause = RETRY_SECONDS
             except Exception as error:
-                if not self.warned:
-                    say(f"mlflow: {place()} does not take it ({one_line(error)}); {LATER}")
-                self.warned = True
+                say_once(f"mlflow: {place()} does not take it ({one_line(error)}); {LATER}")
+                sender = None  # what comes back may know nothing of before
                 if not last:
-                    self.ended.wait(RETRY_SECONDS)
+                    self.ended.wait(pause)
+                    pause *= 2
                     self.noted.set()
             if last:
                 self.queue.close()
@@ -182,16 +183,16 @@ def stage_run(stage: str, parameters: Mapping[str, Any]) -> Iterator[StageRun]:
 
 
 def require_server() -> None:
-    """Raise UserError unless the tracking server answers as the runs will ask it.
+    """Raise UserError unless the tracking server takes runs of this user.
 
     MLflow itself asks, since it has its own ways to find passwords, tokens and certificates.
     """
     try:
-        from latent_digits.tracking.mlflow.server import connect  # imports MLflow
+        from latent_digits.tracking.mlflow.sender import Sender  # imports MLflow
 
-        connect().search_experiments(max_results=1)
+        Sender().require_permission()
     except Exception as error:
         raise UserError(
-            f"mlflow: {place()} does not answer ({one_line(error)}); start it, or set "
+            f"mlflow: {place()} takes no runs ({one_line(error)}); mend that, or set "
             "tracking.required: false in params.yaml."
         ) from None

@@ -76,6 +76,10 @@ class RunQueue:
         self.count += 1
         write_json(self.folder / "cursor.json", {"sent": self.count, "ids": self.ids})
 
+    def rewind(self) -> None:
+        """Note that nothing was sent: the server is another, or has lost what it got."""
+        self.count, self.ids = 0, {}
+
     def first(self, kind: Kind) -> Entry:
         """The first entry of this kind; nothing when there is none."""
         return next((entry for entry in self.read() if entry["kind"] == kind), {})
@@ -96,11 +100,14 @@ class RunQueue:
 
 
 def draft_queue(folder: Path, name: str) -> RunQueue:
-    """A new queue in `folder`, with a key that no other has and that sorts by time.
+    """A new queue in `folder`, with a key that no other has and that sorts after all others.
 
-    Nobody finds it before it is published, so a process that dies leaves no half of one.
+    That is the time, unless the clock was set back. Nobody finds it before it is published, so a
+    process that dies leaves no half of one.
     """
-    draft = folder / f".{time.time_ns()}-{name}-{uuid.uuid4().hex[:8]}"
+    begun = [one.name.partition("-")[0] for one in folder.glob("[!.]*/")]
+    latest = max((int(key) for key in begun if key.isdecimal()), default=0)
+    draft = folder / f".{max(time.time_ns(), latest + 1)}-{name}-{uuid.uuid4().hex[:8]}"
     draft.mkdir(parents=True)
     lock = (draft / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)

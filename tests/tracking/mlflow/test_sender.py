@@ -75,6 +75,8 @@ def test_a_trial_has_its_hyperparameters_its_value_an_epoch_and_its_state(
         "batch_size": "64",
         "dropout": "0.5",
     }
+    for run in found:
+        assert run.info.end_time >= run.info.start_time
     curve = sender.client.get_metric_history(trials["trial 0"].info.run_id, "val_mse")
     assert [(point.step, point.value) for point in curve] == [(1, 0.08), (2, 0.06)]
     live = {name: run.data.metrics.get("live_units") for name, run in trials.items()}
@@ -96,14 +98,59 @@ def test_sent_again_from_the_start_nothing_is_there_twice(
     assert len(sender.client.search_runs([sender.trials], f"tags.search = '{run}'")) == 4
 
 
+END = {"stage": "tune", "status": "FINISHED", "error": "", "outputs": {}, "made": {}, "results": []}
+
+
+def test_nothing_ends_before_it_began_when_the_clock_was_set_back(
+    sender: Any, queue: RunQueue
+) -> None:
+    queue.add("end", time=1000, **END)
+    sender.send(queue)
+    for run in map(sender.client.get_run, queue.ids.values()):
+        assert run.info.status == "FINISHED"
+        assert run.info.end_time == run.info.start_time
+
+
+def test_another_server_gets_all_of_what_one_got_half_of(
+    sender: Any,
+    queue: RunQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    data_base: Callable[[Path], str],
+) -> None:
+    from latent_digits.tracking.mlflow.sender import Sender
+
+    queue.add("metrics", values={"val_loss": 0.5}, step=1)
+    sender.send(queue)
+    queue.add("metrics", values={"val_loss": 0.25}, step=2)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", data_base(tmp_path / "another.db"))
+    another = Sender()
+    another.send(queue)
+    curve = another.client.get_metric_history(queue.ids["run"], "val_loss")
+    assert [point.value for point in curve] == [0.5, 0.25]
+
+
+def test_a_server_that_lost_its_runs_gets_them_again(sender: Any, queue: RunQueue) -> None:
+    """It says that they do not exist, as it would of an entry that it refuses."""
+    from mlflow.exceptions import MlflowException
+
+    sender.send(queue)
+    queue.ids = dict.fromkeys(queue.ids, "0" * 32)
+    queue.add("metrics", values={"val_loss": 0.5}, step=1)
+    with pytest.raises(MlflowException, match="not found"):
+        sender.send(queue)
+    sender.checked = ""  # as one that connects again
+    sender.send(queue)
+    assert sender.client.get_run(queue.ids["run"]).data.metrics == {"val_loss": 0.5}
+
+
 def test_what_an_earlier_version_left_in_the_queue_is_sent(sender: Any, tmp_path: Path) -> None:
     """Without the digests that the entries have now."""
     tags = {"study": tmp_path.name, "mlflow.source.git.commit": "", "git.dirty": "false"}
     study = {"state": tmp_path.name, "tags": tags, "stages": ["tune"], "params": {}}
     stage = {"stage": "tune", "tags": {"stage": "tune"}, "params": {}, "datasets": []}
-    end = {"stage": "tune", "status": "FINISHED", "error": "", "outputs": {}, "made": {}}
     with closing(begin_queue(tmp_path, "tune", study=study, stage=stage)) as queue:
-        queue.add("end", **end, results=[])
+        queue.add("end", **END)
         sender.send(queue)
         assert sender.client.get_run(queue.ids["run"]).info.status == "FINISHED"
 
@@ -112,7 +159,7 @@ def test_what_is_refused_is_said_and_does_not_stop_the_rest(
     sender: Any, queue: RunQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr("latent_digits.tracking.mlflow.sender.say", said.append)
+    monkeypatch.setattr("latent_digits.tracking.mlflow.sender.say_once", said.append)
     queue.add("metrics", values={"not/a metric?": 1.0}, step=1)
     queue.add("metrics", values={"val_loss": 0.5}, step=1)
     sender.send(queue)

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import Schema, TensorSpec
@@ -68,16 +69,17 @@ def new_version(
     """Store a model that needs no pickle, nor this project: weights as safetensors, and its part of
     the package at `code`.
     """
-    experiment = client.get_run(run_id).info.experiment_id
+    run = client.get_run(run_id)
+    begun = begun_model(client, run, facts["name"])
+    linked = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
     example = np.array(facts["example"], dtype=np.uint8)
-    begun = client.create_logged_model(experiment, facts["name"], source_run_id=run_id)
     with tempfile.TemporaryDirectory() as folder:
         needed = shutil.copytree(code, Path(folder, code.name), ignore=other_rooms)
         logged = Model.log(
             artifact_path=None,
             model_id=begun.model_id,
             flavor=mlflow.pyfunc,
-            run_id=run_id,
+            run_id=None if begun.model_id in linked else run_id,  # a link that is there is refused
             python_model=str(code / "tracking/mlflow/served.py"),
             code_paths=[str(needed)],
             artifacts={"weights": weights.as_uri()},  # a path would be taken for an address
@@ -112,6 +114,14 @@ def requirements() -> list[str]:
     the package index that a fresh environment asks does not have the build.
     """
     return [f"{library}=={version(library).partition('+')[0]}" for library in LIBRARIES]
+
+
+def begun_model(client: MlflowClient, run: Run, name: str) -> LoggedModel:
+    """The run's model of this name: that of an attempt that failed, else a new one."""
+    experiment, run_id = run.info.experiment_id, run.info.run_id
+    query = f"name = '{name}' and source_run_id = '{run_id}'"
+    found = client.search_logged_models([experiment], query, max_results=1)
+    return found[0] if found else client.create_logged_model(experiment, name, run_id)
 
 
 def versions_of(client: MlflowClient, outputs: Mapping[str, str]) -> list[ModelVersion]:

@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Run
 from mlflow.utils import mlflow_tags
 
 from latent_digits.project.replicas import Replicas, summary
+from latent_digits.tracking.mlflow.server import end_run
 
 
 class Seeds:
@@ -44,7 +45,7 @@ class Seeds:
         points = [Metric(k, float(v), run.info.start_time, step) for k, v in metrics.items()]
         self.client.log_batch(run.info.run_id, metrics=points)
         if run.info.status == "RUNNING":
-            self.client.set_terminated(run.info.run_id)
+            end_run(self.client, run, "FINISHED", run.info.start_time)
 
 
 def spread(rows: list[dict[str, float]]) -> dict[str, float]:

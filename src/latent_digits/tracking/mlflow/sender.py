@@ -22,21 +22,23 @@ from mlflow.entities import (
     Param,
     Run,
     RunTag,
+    ViewType,
 )
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
-from latent_digits.console import say
+from latent_digits.console import say_once
 from latent_digits.data.storage import read_json
 from latent_digits.project.provenance import Digests, digest_of, flatten
-from latent_digits.tracking.addresses import data_base, one_line, only_one, queue_folder
+from latent_digits.tracking.addresses import only_one, queue_folder
+from latent_digits.tracking.faults import one_line
 from latent_digits.tracking.mlflow.digests import digests_of, log_digests
 from latent_digits.tracking.mlflow.naming import parent_run_name
 from latent_digits.tracking.mlflow.note import ELSEWHERE, description
 from latent_digits.tracking.mlflow.registry import register, tag_test_metrics, versions_of
 from latent_digits.tracking.mlflow.seed_runs import Seeds
-from latent_digits.tracking.mlflow.server import artifacts_of, connect
+from latent_digits.tracking.mlflow.server import artifacts_location, connect, end_run
 from latent_digits.tracking.mlflow.trials import Trials
 from latent_digits.tracking.mlflow.view import save_view
 from latent_digits.tracking.records import detail, killed_entry, numbers
@@ -59,6 +61,7 @@ class Sender:
             self.client = connect()
             self.experiment = self.experiment_named(EXPERIMENT)
             self.trials = self.experiment_named(TRIALS)
+        self.checked = ""  # the queue whose runs were seen here last
         self.by_kind: dict[Kind, Callable[[RunQueue, Entry], None]] = {
             "study": self.send_study,
             "stage": self.send_stage,
@@ -73,12 +76,15 @@ class Sender:
         }
 
     def experiment_named(self, name: str) -> str:
-        """The id of an experiment; artifacts of a local data base lie beside it."""
+        """The id of an experiment, made where there is none."""
         if found := self.client.get_experiment_by_name(name):
             return found.experiment_id
-        file = data_base()
-        location = artifacts_of(file).as_uri() if file else None
-        return self.client.create_experiment(name, location, OPENS_AS_TABLE)
+        return self.client.create_experiment(name, artifacts_location(), OPENS_AS_TABLE)
+
+    def require_permission(self) -> None:
+        """Raise what MLflow raises where this user may not write: a tag, as it is already."""
+        for name, value in OPENS_AS_TABLE.items():
+            self.client.set_experiment_tag(self.experiment, name, value)
 
     def seeds(self) -> Seeds:
         """Where the study under further seeds is logged; not there before there is one."""
@@ -98,15 +104,30 @@ class Sender:
                 queue.close()
 
     def send(self, queue: RunQueue) -> None:
-        """Send all entries that were not sent yet."""
+        """Send all entries that were not sent yet; to another server than before, all of them."""
+        if self.checked != queue.folder.name and not self.has_runs(queue):
+            queue.rewind()
+        self.checked = queue.folder.name
         for entry in queue.unsent():
             try:
                 self.by_kind[entry["kind"]](queue, entry)
             except MlflowException as error:
-                if error.error_code not in REFUSED or entry["kind"] in ("study", "stage"):
+                kind = entry["kind"]
+                if error.error_code not in REFUSED or kind in ("study", "stage"):
                     raise
-                say(f"mlflow: refused {entry['kind']} of {queue.folder.name}: {one_line(error)}")
+                if not self.has_runs(queue):  # it is the server that changed
+                    raise
+                say_once(f"mlflow: refused {kind} of {queue.folder.name}: {one_line(error)}")
             queue.sent()
+
+    def has_runs(self, queue: RunQueue) -> bool:
+        """Whether this server has the runs that the queue was sent to, in its trash perhaps."""
+        wanted = {*queue.ids.values()}
+        if not wanted:
+            return True
+        query = f"attributes.run_id IN ({', '.join(repr(one) for one in sorted(wanted))})"
+        found = self.client.search_runs([self.experiment], query, ViewType.ALL)
+        return {run.info.run_id for run in found} == wanted
 
     # One method for each kind of entry.
 
@@ -161,7 +182,7 @@ class Sender:
         self.log_datasets(run_id, entry["datasets"])
         self.log_tags(run_id, entry["tags"] | out_tags(entry["outputs"]))
         log_digests(self.client, run_id, {"read": entry["read"], "wrote": entry["outputs"]})
-        self.client.set_terminated(run_id, "FINISHED", entry["time"])
+        end_run(self.client, run, "FINISHED", entry["time"])
 
     def send_metrics(self, queue: RunQueue, entry: Entry) -> None:
         self.log_metrics(queue.ids["run"], entry["values"], entry["time"], entry["step"])
@@ -213,9 +234,9 @@ class Sender:
         if run != study:
             kinds = {"read": read_of(queue.first("stage")), "wrote": entry["outputs"]}
             log_digests(self.client, run, kinds)
-        for one in {run, study}:
-            if self.client.get_run(one).info.status != entry["status"]:
-                self.client.set_terminated(one, entry["status"], entry["time"])
+        for one in map(self.client.get_run, {run, study}):
+            if one.info.status != entry["status"]:
+                end_run(self.client, one, entry["status"], entry["time"])
         self.link(queue, entry)
 
     def link(self, queue: RunQueue, entry: Entry) -> None:
@@ -275,7 +296,8 @@ class Sender:
         # A version's own `model_id` does not come back from a data base (MLflow 3.17).
         new = {f"{one.source}".removeprefix("models:/") for one in versions} - known
         models = [LoggedModelOutput(model_id, step=0) for model_id in sorted(new)]
-        self.client.log_outputs(study.info.run_id, models)
+        if models:  # a server refuses none
+            self.client.log_outputs(study.info.run_id, models)
 
     # What they are made of.
 

@@ -10,11 +10,20 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.store.db import utils
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from latent_digits.console import say
-from latent_digits.tracking.addresses import data_base, sqlite_address, tracking_uri
+from latent_digits.tracking.addresses import (
+    configured_uri,
+    data_base,
+    home,
+    login,
+    sqlite_address,
+    tracking_uri,
+)
 
 ADDRESSES = (  # the tables and columns in which MLflow keeps where artifacts are
     ("experiments", "artifact_location"),
@@ -26,6 +35,7 @@ ADDRESSES = (  # the tables and columns in which MLflow keeps where artifacts ar
 package_folder = utils._get_package_dir
 # MLflow hands its own folder to a reader of configuration, to which % means a variable.
 utils._get_package_dir = lambda: package_folder().replace("%", "%%")
+utils.MAX_RETRY_COUNT = 1  # with 10 a data base that is away would be waited for 100 s
 
 
 def connect() -> MlflowClient:
@@ -33,6 +43,9 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    if found := login():
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = found
     for talkative in ("mlflow", "urllib3.connectionpool"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     file = data_base()
@@ -43,6 +56,13 @@ def connect() -> MlflowClient:
     if file:
         bring_along(file)
     return client
+
+
+def end_run(client: MlflowClient, run: Run, status: str, time: int) -> None:
+    """End a run at `time`, but not before its start: that may be by the clock of another machine,
+    or by one that was set back.
+    """
+    client.set_terminated(run.info.run_id, status, max(time, run.info.start_time))
 
 
 def set_up(file: Path) -> None:
@@ -61,6 +81,13 @@ def set_up(file: Path) -> None:
         lock.truncate(0)  # of what a killed process left
         SqlAlchemyStore(sqlite_address(draft), artifacts_of(file).as_uri()).engine.dispose()
         draft.replace(file)
+
+
+def artifacts_location() -> str | None:
+    """Where a data base's artifacts go; a server has a place of its own."""
+    if configured_uri().partition(":")[0].partition("+")[0] not in DATABASE_ENGINES:
+        return None
+    return artifacts_of(data_base() or home() / "mlflow.db").as_uri()
 
 
 def artifacts_of(file: Path) -> Path:

@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from latent_digits.data.storage import Row
 from latent_digits.project.renamed import TRIAL_STATES
+from latent_digits.tracking.mlflow.server import end_run
 from latent_digits.training.hyperparameters import Hyperparameters
 
 # A search's trials, as MLflow says that they ended; the tag `state` has the exact word.
@@ -52,7 +53,7 @@ class Trials:
         ended = f"{row['state']}"
         state = TRIAL_STATES.get(ended, ended)
         self.client.log_batch(run_id, values, hparams, [RunTag("state", state)])
-        self.client.set_terminated(run_id, STATUS[state], time)
+        end_run(self.client, run, STATUS[state], time)
 
     def known(self, name: str) -> Run | None:
         """The trial's run, taken over from a search that did not come to its end."""
