@@ -89,6 +89,7 @@ def test_a_trial_that_waits_in_the_queue_with_a_state_of_old_is_sent() -> None:
     client = Mock()
     client.search_runs.return_value = []
     client.create_run.return_value.info.status = "RUNNING"
+    client.create_run.return_value.info.start_time = 0
     client.create_run.return_value.data.params = {}
     row = {"trial": "1", "state": "collapsed", "epochs": "1", "val_mse_1": "0.2"}
     Trials(client, "experiment", "study", "search").log(row, 0)
