@@ -13,5 +13,6 @@ from latent_digits.engine.sequential import (
     left_to_pytorch,
 )
 from latent_digits.engine.switch import off
+from latent_digits.engine.team import use_threads
 
-__all__ = ["Watch", "accelerate", "adding", "explain", "left_to_pytorch", "off"]
+__all__ = ["Watch", "accelerate", "adding", "explain", "left_to_pytorch", "off", "use_threads"]

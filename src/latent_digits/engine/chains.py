@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latent_digits.engine.kernels import INPUT, OUTPUT, RELU_DROPOUT, RESHAPE, SIGMOID
+from latent_digits.engine.kernels import INPUT, OUTPUT, RELU_DROPOUT, RESHAPE, SIGMOID, STEP
 
 Shape = tuple[int, ...]
 IN_PLACE = (RELU_DROPOUT, SIGMOID, RESHAPE)
@@ -26,21 +26,15 @@ class Step(NamedTuple):
     y: Shape
     parameters: int = 0  # how many numbers weight and bias are, which follow each other
     padding: int = 0
-    windows: int = 0  # floats that a convolution keeps for its derivative
+    windows: int = 0  # floats that a convolution keeps for its derivative, or needs for it
     units: int = 0  # each dropped or kept as a whole
     dropped: int = 0  # of `kernels.LEVELS`
-
-
-KINDS = ("kind", "padding", "units", "dropped")
-SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
-PLACES = ("weight", "windows", "x", "y")
-ROW = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 
 
 class Chain(NamedTuple):
     """Steps as compiled code reads them."""
 
-    table: np.ndarray  # of ROW, a row a step
+    table: np.ndarray  # of STEP, a row a step
     floats: int  # of memory that an image takes
     shapes: list[Shape]  # of what each step makes
     strides: list[int]  # of the output's shape, in floats an image
@@ -73,4 +67,4 @@ def chain(steps: Sequence[Step]) -> Chain:
     reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
     shapes = [step.y for step in steps]
     strides = [prod(shapes[-1][n + 1 :]) for n in range(len(shapes[-1]))]
-    return Chain(np.array(rows, ROW), floats, shapes, strides, drops, reads_output)
+    return Chain(np.array(rows, STEP), floats, shapes, strides, drops, reads_output)

@@ -11,18 +11,49 @@ it is in this file, since Numba sees a change only in the file of the function t
 C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 kernel makes of them.
 """
 
-import numpy as np
-from numba import carray, njit, types  # pyright: ignore[reportPrivateImportUsage]
-from numba.extending import intrinsic
+from functools import cache
+from typing import Any
 
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import extending, njit, types  # pyright: ignore[reportPrivateImportUsage]
+
+# Typed for Python, which does not call them: within compiled code they mean something else.
+carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
+intrinsic: Any = extending.intrinsic
 # Division by zero gives infinity, as in PyTorch: a check for it would forbid vector instructions.
 compiled = njit(cache=True, error_model="numpy")
+# Without Python's lock, for a thread that works while another holds it.
+released = njit(cache=True, error_model="numpy", nogil=True)
 # Sums of products in whichever order suits the machine, as a matrix product's are.
 contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 LINEAR, CONV, CONV_TRANSPOSE, RELU_DROPOUT, SIGMOID, RESHAPE = range(6)  # kinds of steps
 # Activations begin so many floats an image into memory, but for a chain's input and its output.
 INPUT, OUTPUT = -1, -2
+# What compiled code knows of a step: in a table, a row a step. See `latent_digits.engine.chains`.
+KINDS = ("kind", "padding", "units", "dropped")
+SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
+PLACES = ("weight", "windows", "x", "y")
+STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
+# What the threads of a team share: words that they change, each in a cache line of its own, and the
+# task of now, a step of a chain in one direction.
+FORWARDS, BACKWARDS = range(2)
+TICKET, DONE, ENDING, MODES, CODE = 0, 64, 128, 192, 200  # bytes behind the team's address
+NUMBERS = ("work", "step", "phase", "images", "before", "batch")
+ADDRESSES = ("table", "x", "parameters", "key", "memory", "out")
+GRADIENTS = ("of_x", "gradients", "of_memory", "of_out")
+TASK = np.dtype(
+    {
+        "names": [*NUMBERS, *ADDRESSES, *GRADIENTS],
+        "formats": [np.int64] * 16,
+        "offsets": [256 + 8 * n for n in range(16)],
+    }
+)
+KEY_BYTES = 8
+LOWER = 2**32 - 1  # half of an int64
+WORTH_DIVIDING = 200_000  # products; some five microseconds
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
 
 
@@ -85,25 +116,25 @@ def sums(x, out):
 
 
 @compiled
-def polyphase(x, padding, out):
+def polyphase(x, padding, out, start, stop):
     """`x` [C, H, W, B] with its padding, every other row and column: `out` [C, 2, 2, R+1, S+1, B].
 
     What lies two apart in `x` lies side by side in it: along a row of positions each weight of the
-    3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied.
+    3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied. From `start` to
+    `stop` of the 4·C that there are.
     """
-    channels, height, width, batch = x.shape
-    for c in range(channels):
-        for i in range(2):
-            for j in range(2):
-                for r in range(out.shape[3]):
-                    for s in range(out.shape[4]):
-                        h, w = 2 * r + i - padding, 2 * s + j - padding
-                        if 0 <= h < height and 0 <= w < width:
-                            for b in range(batch):
-                                out[c, i, j, r, s, b] = x[c, h, w, b]
-                        else:
-                            for b in range(batch):
-                                out[c, i, j, r, s, b] = 0
+    _, height, width, batch = x.shape
+    for place in range(start, stop):
+        c, i, j = place // 4, place // 2 % 2, place % 2
+        for r in range(out.shape[3]):
+            for s in range(out.shape[4]):
+                h, w = 2 * r + i - padding, 2 * s + j - padding
+                if 0 <= h < height and 0 <= w < width:
+                    for b in range(batch):
+                        out[c, i, j, r, s, b] = x[c, h, w, b]
+                else:
+                    for b in range(batch):
+                        out[c, i, j, r, s, b] = 0
 
 
 @compiled
@@ -195,10 +226,11 @@ def add_up(w, w0, w1, w2, w3, w4, w5, w6, w7, w8):
 
 
 @contracted
-def scatter(x, weight, bias, padding, out):
+def scatter(x, weight, bias, padding, out, start, stop):
     """The adjoint: `x` [C', R, S, B], `weight` [C', C, 3, 3] and `bias` [C]: `out` [C, H, W, B].
 
     A row of pixels at a time, even and odd ones apart: each weight adds one run to one of these.
+    From `start` to `stop` of the C·H rows that there are.
     """
     channels, rows, cols, batch = x.shape
     of_x, length, last = runs(x), cols * batch, len(x) - 1
@@ -210,31 +242,31 @@ def scatter(x, weight, bias, padding, out):
                     fours[c, i, j, k] = weight[k, c, i, j]
     pixels = np.empty((2, length + batch), x.dtype)
     even, odd, next_even = pixels[0, :length], pixels[1, :length], pixels[0, batch:]
-    for c in range(len(out)):
-        for h in range(out.shape[1]):
-            pixels[:] = bias[c]
-            for i in range((h + padding) % 2, 3, 2):
-                r = (h + padding - i) // 2
-                if 0 <= r < rows:
-                    for k in range(0, channels, 4):
-                        x0, x1 = of_x[k, r], of_x[min(k + 1, last), r]
-                        x2, x3 = of_x[min(k + 2, last), r], of_x[min(k + 3, last), r]
-                        u, v, w = fours[c, i, 0, k:], fours[c, i, 1, k:], fours[c, i, 2, k:]
-                        u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
-                        v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
-                        for n in range(length):
-                            a0, a1, a2, a3 = x0[n], x1[n], x2[n], x3[n]
-                            even[n] = even[n] + u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3
-                            odd[n] = odd[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3
-                        w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-                        for n in range(length):
-                            more = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
-                            next_even[n] = next_even[n] + more
-            for col in range(out.shape[2]):
-                of_pixel, start = out[c, h, col], (col + padding) // 2 * batch
-                row = pixels[(col + padding) % 2, start : start + batch]
-                for b in range(batch):
-                    of_pixel[b] = row[b]
+    for place in range(start, stop):
+        c, h = place // out.shape[1], place % out.shape[1]
+        pixels[:] = bias[c]
+        for i in range((h + padding) % 2, 3, 2):
+            r = (h + padding - i) // 2
+            if 0 <= r < rows:
+                for k in range(0, channels, 4):
+                    x0, x1 = of_x[k, r], of_x[min(k + 1, last), r]
+                    x2, x3 = of_x[min(k + 2, last), r], of_x[min(k + 3, last), r]
+                    u, v, w = fours[c, i, 0, k:], fours[c, i, 1, k:], fours[c, i, 2, k:]
+                    u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
+                    v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
+                    for n in range(length):
+                        a0, a1, a2, a3 = x0[n], x1[n], x2[n], x3[n]
+                        even[n] = even[n] + u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3
+                        odd[n] = odd[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3
+                    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+                    for n in range(length):
+                        more = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
+                        next_even[n] = next_even[n] + more
+        for col in range(out.shape[2]):
+            of_pixel, begin = out[c, h, col], (col + padding) // 2 * batch
+            row = pixels[(col + padding) % 2, begin : begin + batch]
+            for b in range(batch):
+                of_pixel[b] = row[b]
 
 
 @compiled
@@ -266,16 +298,16 @@ def levels(key, count):
 
 
 @compiled
-def relu_dropout(x, key, before, batch, dropped):
+def relu_dropout(x, key, before, batch, dropped, start, stop):
     """In place on `x` [F, P, B]: ReLU, then units F of images B dropped, or scaled up to make good.
 
     A unit is dropped where its level is one of the `dropped` lowest; no `key` is read where none
-    is. The images lie in a `batch`, so many `before` them.
+    is. The images lie in a `batch`, so many `before` them. From the unit `start` to `stop`.
     """
     zero, factors = x.dtype.type(0), np.ones(x.shape[2], x.dtype)
     drawn = levels(key, x.shape[0] * batch if dropped else 0)
     scale, lowest_kept = x.dtype.type(scaling(dropped)), np.int16(dropped - LEVELS // 2)
-    for f in range(x.shape[0]):
+    for f in range(start, stop):
         if dropped:
             row = drawn[f * batch + before : (f + 1) * batch]
             for b in range(x.shape[2]):
@@ -481,14 +513,21 @@ def adam(numbers, values, gradients, mean, square, step_size, correction, beta1,
         gradients[k] = 0
 
 
-@intrinsic
-def pointer(typing, address):
-    """An address, int64, as `carray` takes it."""
+def pointer_to(kind):
+    """Compiled code that takes an address, int64, as that of numbers or records of a kind."""
 
-    def code(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+    @intrinsic
+    def pointer(typing, address):
+        def code(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float32)(types.int64), code
+        return types.CPointer(kind)(types.int64), code
+
+    return pointer
+
+
+to_float32, to_uint32 = pointer_to(types.float32), pointer_to(types.uint32)
+to_step, to_task = pointer_to(numba.from_dtype(STEP)), pointer_to(numba.from_dtype(TASK))
 
 
 @compiled
@@ -497,87 +536,203 @@ def floats(address, start, shape):
 
     A tensor's address takes an eighth of the time of a NumPy array over its memory.
     """
-    place = pointer(address + 4 * start)  # pyright: ignore[reportCallIssue]
-    return carray(place, shape)
+    return carray(to_float32(address + 4 * start), shape)
 
 
 @compiled
-def forwards(table, images, x, parameters, keys, before, batch, memory, out):
+def key_at(address, length):
+    """A key for `philox`; of none there may be no numbers."""
+    return carray(to_uint32(address), (length,))
+
+
+@compiled
+def step_at(table, n):
+    """The `n`-th row of a chain's table."""
+    return carray(to_step(table), (n + 1,))[n]
+
+
+@compiled
+def task_at(address):
+    """The task of the team at an address."""
+    return carray(to_task(address), (1,))[0]
+
+
+@compiled
+def forwards(team, threads, table, images, x, parameters, keys, before, batch, memory, out):
     """Fill `memory` and `out` from `x` [N, B] as `table` says: see `latent_digits.engine.chains`.
 
     These and the parameters, in one row, are addresses of float32. Dropout draws from `keys`, two
-    uint32 for each step that drops. The images lie in a `batch`, so many `before` them.
+    uint32 for each step that drops. The images lie in a `batch`, so many `before` them. `team` is
+    the address of what so many `threads` share, this one and those that `serve`.
     """
-    key, drawn = np.zeros(2, np.uint32), 0
+    task = task_at(team)
+    task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
+    task.out, task.before, task.batch = out, before, batch
+    task.table, task.key, task.work = table.ctypes.data, keys.ctypes.data, FORWARDS
     for n in range(len(table)):
         step = table[n]
-        x_of = before_it(step, images, x, memory, out)
-        y = after_it(step, images, x, memory, out)
-        if step.kind == LINEAR:
-            weight, bias = linear(step, parameters)
-            product(weight, columns(x_of), bias, columns(y))
-        elif step.kind == CONV:
-            weight, bias = convolution(step, parameters)
-            windows = windows_of(step, images, memory)
-            polyphase(x_of, step.padding, windows)
-            correlate(windows, weight, bias, y)
-        elif step.kind == CONV_TRANSPOSE:
-            weight, bias = transposed(step, parameters)
-            scatter(x_of, weight, bias, step.padding, y)
-        elif step.kind == RELU_DROPOUT:
-            elements = y.size // max(step.units * images, 1)
-            units = y.reshape(step.units, elements, images)
-            if step.dropped:
-                key, drawn = keys[drawn], drawn + 1
-            relu_dropout(units, key, before, batch, step.dropped)
-        elif step.kind == SIGMOID:
-            sigmoid(y.ravel())
+        for phase in range(2 if step.kind == CONV else 1):
+            task.step, task.phase = n, phase
+            share_out(team, parts(step, images, threads))
+        if step.dropped:
+            task.key += KEY_BYTES
 
 
 @compiled
-def backwards(table, images, x, parameters, memory, out, of_x, gradients, of_memory, of_out):
+def backwards(
+    team, threads, table, images, x, parameters, memory, out, of_x, gradients, of_memory, of_out
+):
     """The gradient of `x`, from that of `out` in `of_out` and what `forwards` left, to `of_x`.
 
     All are addresses, as in `forwards`; that of `of_x` is 0 where it is not wanted. Gradients of
     the parameters are added to `gradients`, in their order. What lies at `of_memory` and `of_out`
     is overwritten.
     """
+    task = task_at(team)
+    task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
+    task.out, task.of_x, task.gradients, task.table = out, of_x, gradients, table.ctypes.data
+    task.of_memory, task.of_out, task.work = of_memory, of_out, BACKWARDS
     for n in range(len(table) - 1, -1, -1):
         step = table[n]
-        x_of = before_it(step, images, x, memory, out)
-        y = after_it(step, images, x, memory, out)
-        of_y = after_it(step, images, of_x, of_memory, of_out)
-        to_x = before_it(step, images, of_x, of_memory, of_out)
-        wanted = of_x != 0 or step.x != INPUT
-        nothing = np.zeros(step.channels, np.float32)  # for a bias, which the way back has none of
-        if step.kind == LINEAR:
-            weight, _ = linear(step, parameters)
-            of_weight, of_bias = linear(step, gradients)
-            outer_products(columns(of_y), columns(x_of), of_weight)
-            sums(columns(of_y), of_bias)
+        for phase in range(2 if step.kind == CONV_TRANSPOSE else 1):
+            task.step, task.phase = n, phase
+            share_out(team, parts(step, images, threads))
+
+
+@compiled
+def parts(step, images, threads):
+    """In how many parts the team does a step; a small one is done sooner than it is divided.
+
+    A part of a layer that drops single units would draw for all of them.
+    """
+    size = step.out_channels * step.out_rows * step.out_cols * images
+    if threads == 1 or (step.dropped and step.units * images == size):
+        return 1
+    if step.kind == LINEAR:
+        each = step.channels
+    elif step.kind == CONV:
+        each = step.channels * 9
+    elif step.kind == CONV_TRANSPOSE:
+        each = step.channels * 9 // 4
+    else:
+        each = 8  # as long as so many products of a layer
+    return threads if size * each > WORTH_DIVIDING else 1
+
+
+@cache
+def code_of_parts():
+    """Compiled code that does a part of the team's task, behind its `address`.
+
+    Called by address it is compiled once, where it would be copied into each of its callers.
+    """
+    signature = types.void(types.int64, types.int64, types.int64)
+    return numba.cfunc(signature, cache=True, error_model="numpy")(do_part)
+
+
+def do_part(team, part, count):
+    """Of the task the `part`-th of `count`, which together do what one alone would, to the bit."""
+    task = task_at(team)
+    step = step_at(task.table, task.step)
+    if task.work == FORWARDS:
+        forwards_part(task, step, part, count)
+    else:
+        backwards_part(task, step, part, count)
+
+
+@compiled
+def forwards_part(task, step, part, count):
+    """`do_part` of `forwards`."""
+    x = before_it(step, task.images, task.x, task.memory, task.out)
+    y = after_it(step, task.images, task.x, task.memory, task.out)
+    if step.kind == LINEAR:
+        weight, bias = linear(step, task.parameters)
+        a, b = bounds(len(weight), part, count)
+        product(weight[a:b], columns(x), bias[a:b], columns(y)[a:b])
+    elif step.kind == CONV:
+        windows = windows_at(step.windows, x, y, task.memory)
+        if task.phase == 0:
+            a, b = bounds(4 * len(x), part, count)
+            polyphase(x, step.padding, windows, a, b)
+        else:
+            weight, bias = convolution(step, task.parameters)
+            a, b = bounds_of_pairs(len(y), part, count)
+            correlate(windows, weight[a:b], bias[a:b], y[a:b])
+    elif step.kind == CONV_TRANSPOSE:
+        weight, bias = transposed(step, task.parameters)
+        a, b = bounds(len(y) * y.shape[1], part, count)
+        scatter(x, weight, bias, step.padding, y, a, b)
+    elif step.kind == RELU_DROPOUT:
+        elements = y.size // max(step.units * task.images, 1)
+        key = key_at(task.key, 2 if step.dropped else 0)
+        a, b = bounds(step.units, part, count)
+        units = y.reshape(step.units, elements, task.images)
+        relu_dropout(units, key, task.before, task.batch, step.dropped, a, b)
+    elif step.kind == SIGMOID:
+        a, b = bounds(y.size, part, count)
+        sigmoid(y.ravel()[a:b])
+
+
+@compiled
+def backwards_part(task, step, part, count):
+    """`do_part` of `backwards`."""
+    x = before_it(step, task.images, task.x, task.memory, task.out)
+    y = after_it(step, task.images, task.x, task.memory, task.out)
+    of_y = after_it(step, task.images, task.of_x, task.of_memory, task.of_out)
+    to_x = before_it(step, task.images, task.of_x, task.of_memory, task.of_out)
+    wanted = task.of_x != 0 or step.x != INPUT
+    nothing = np.zeros(step.channels, np.float32)  # for a bias, which the way back has none of
+    if step.kind == LINEAR:
+        weight, _ = linear(step, task.parameters)
+        of_weight, of_bias = linear(step, task.gradients)
+        a, b = bounds(len(weight), part, count)
+        outer_products(columns(of_y)[a:b], columns(x), of_weight[a:b])
+        sums(columns(of_y)[a:b], of_bias[a:b])
+        if wanted:
+            a, b = bounds(step.channels, part, count)
+            product(weight.T[a:b], columns(of_y), nothing[a:b], columns(to_x)[a:b])
+    elif step.kind == CONV:
+        weight, _ = convolution(step, task.parameters)
+        of_weight, of_bias = convolution(step, task.gradients)
+        windows = windows_at(step.windows, x, y, task.memory)
+        a, b = bounds_of_pairs(len(y), part, count)
+        weight_gradient(windows, of_y[a:b], of_weight[a:b])
+        sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
+        if wanted:
+            a, b = bounds(len(x) * x.shape[1], part, count)
+            scatter(of_y, weight, nothing, step.padding, to_x, a, b)
+    elif step.kind == CONV_TRANSPOSE:
+        windows = windows_at(step.windows, y, x, task.of_memory)
+        if task.phase == 0:
+            a, b = bounds(4 * len(y), part, count)
+            polyphase(of_y, step.padding, windows, a, b)
+        else:
+            weight, _ = transposed(step, task.parameters)
+            of_weight, of_bias = transposed(step, task.gradients)
+            a, b = bounds_of_pairs(len(x), part, count)
+            weight_gradient(windows, x[a:b], of_weight[a:b])
             if wanted:
-                product(weight.T, columns(of_y), nothing, columns(to_x))
-        elif step.kind == CONV:
-            weight, _ = convolution(step, parameters)
-            of_weight, of_bias = convolution(step, gradients)
-            weight_gradient(windows_of(step, images, memory), of_y, of_weight)
-            sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
-            if wanted:
-                scatter(of_y, weight, nothing, step.padding, to_x)
-        elif step.kind == CONV_TRANSPOSE:
-            weight, _ = transposed(step, parameters)
-            of_weight, of_bias = transposed(step, gradients)
-            shape = (len(of_y), 2, 2, step.rows + 1, step.cols + 1, images)
-            windows = np.empty(shape, np.float32)
-            polyphase(of_y, step.padding, windows)
-            weight_gradient(windows, x_of, of_weight)
-            sums(of_y.reshape(len(of_y), of_y[0].size), of_bias)
-            if wanted:
-                correlate(windows, weight, nothing, to_x)
-        elif step.kind == RELU_DROPOUT:
-            relu_dropout_vjp(of_y.ravel(), y.ravel(), step.dropped)
-        elif step.kind == SIGMOID:
-            sigmoid_vjp(of_y.ravel(), y.ravel())
+                correlate(windows, weight[a:b], nothing[a:b], to_x[a:b])
+            a, b = bounds(len(y), part, count)
+            sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
+    elif step.kind == RELU_DROPOUT:
+        a, b = bounds(y.size, part, count)
+        relu_dropout_vjp(of_y.ravel()[a:b], y.ravel()[a:b], step.dropped)
+    elif step.kind == SIGMOID:
+        a, b = bounds(y.size, part, count)
+        sigmoid_vjp(of_y.ravel()[a:b], y.ravel()[a:b])
+
+
+@compiled
+def bounds(size, part, count):
+    """Where the `part`-th of `count` begins and ends, of so many."""
+    return size * part // count, size * (part + 1) // count
+
+
+@compiled
+def bounds_of_pairs(size, part, count):
+    """`bounds` of channels of which kernels take two at a time."""
+    a, b = bounds((size + 1) // 2, part, count)
+    return 2 * a, min(2 * b, size)
 
 
 @compiled
@@ -612,10 +767,10 @@ def columns(activation):
 
 
 @compiled
-def windows_of(step, images, memory):
-    """What a convolution keeps, [C, 2, 2, R+1, S+1, B]: see `kernels.polyphase`."""
-    shape = (step.channels, 2, 2, step.out_rows + 1, step.out_cols + 1, images)
-    return floats(memory, step.windows * images, shape)
+def windows_at(place, x, y, memory):
+    """What `polyphase` makes of `x` [C, H, W, B] for `y` [C', R, S, B]: [C, 2, 2, R+1, S+1, B]."""
+    shape = (len(x), 2, 2, y.shape[1] + 1, y.shape[2] + 1, y.shape[3])
+    return floats(memory, place * y.shape[3], shape)
 
 
 @compiled
@@ -643,3 +798,154 @@ def transposed(step, row):
 def bias_of(step, row, weights):
     """The bias [out], behind so many weights."""
     return floats(row, step.weight + weights, (step.out_channels,))
+
+
+# How the threads of a team share a task. Parts are taken, not given, so that a thread that the
+# system lets wait holds up nobody before it has taken one.
+
+
+@compiled
+def share_out(team, count):
+    """Do a task in so many parts, together with the threads that `serve`."""
+    if count == 1:
+        call(team, 0, 1)
+        return
+    store_modes(team + MODES)
+    store(team + DONE, 0)
+    store(team + TICKET, count << 32)
+    while take_part(team):
+        pass
+    waited = 0
+    while load(team + DONE) < count:
+        waited += 1
+        wait(waited)
+
+
+@compiled
+def take_part(team):
+    """Do one of the parts that nobody has taken; False where there is none.
+
+    The ticket's upper half is how many parts the task has, the lower how many were asked for.
+    """
+    ticket = load(team + TICKET)
+    if ticket & LOWER >= ticket >> 32:
+        return False
+    ticket = add(team + TICKET, 1)  # perhaps that of a later task, which is as good
+    part, count = ticket & LOWER, ticket >> 32
+    if part >= count:
+        return False
+    load_modes(team + MODES)
+    call(team, part, count)
+    add(team + DONE, 1)
+    return True
+
+
+@released
+def serve(team):
+    """Take parts of a team's tasks until it ends. For a thread of its own."""
+    waited = 0
+    while load(team + ENDING) == 0:
+        if take_part(team):
+            waited = 0
+        else:
+            waited += 1
+            wait(waited)
+
+
+@compiled
+def wait(waited):
+    """A moment: short ones first, then such as leave the core to whoever wants it."""
+    if waited < 2_000:
+        pause()
+    elif waited < 4_000:
+        sched_yield()
+    else:
+        usleep(min(waited - 4_000, 1_000))
+
+
+sched_yield = types.ExternalFunction("sched_yield", types.intc())
+usleep = types.ExternalFunction("usleep", types.intc(types.uintc))
+
+
+def word_at(builder, address):
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
+@intrinsic
+def call(typing, team, part, count):
+    """Do a part: `code_of_parts`, whose address the team has."""
+
+    def code(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        place = builder.add(arguments[0], ir.Constant(word, CODE))
+        address = builder.load(word_at(builder, place))
+        kind = ir.FunctionType(ir.VoidType(), [word] * 3).as_pointer()
+        builder.call(builder.inttoptr(address, kind), arguments)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), code
+
+
+@intrinsic
+def add(typing, address, value):
+    """Add to the int64 at an address at once, whoever else does; gives what it was before."""
+
+    def code(context, builder, signature, arguments):
+        place = word_at(builder, arguments[0])
+        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), code
+
+
+@intrinsic
+def load(typing, address):
+    """The int64 at an address, and with it all that was written before it."""
+
+    def code(context, builder, signature, arguments):
+        return builder.load_atomic(word_at(builder, arguments[0]), "acquire", 8)
+
+    return types.int64(types.int64), code
+
+
+@intrinsic
+def store(typing, address, value):
+    """Write the int64 at an address, after all that was written before."""
+
+    def code(context, builder, signature, arguments):
+        place = word_at(builder, arguments[0])
+        builder.store_atomic(arguments[1], place, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
+
+
+@intrinsic
+def pause(typing):
+    """What a processor is told that waits for another."""
+
+    def code(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind), [])
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+def modes(name):
+    """Compiled code that reads or sets, at an address, how a thread rounds and takes denormals."""
+
+    @intrinsic
+    def instruction(typing, address):
+        def code(context, builder, signature, arguments):
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte])
+            called = builder.module.declare_intrinsic(name, (), kind)
+            builder.call(called, [builder.inttoptr(arguments[0], byte)])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), code
+
+    return instruction
+
+
+store_modes, load_modes = modes("llvm.x86.sse.stmxcsr"), modes("llvm.x86.sse.ldmxcsr")

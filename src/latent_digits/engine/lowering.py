@@ -153,7 +153,9 @@ def lowered(layer: Any, x: Shape) -> Step | None:
             padding, extra = int(layer.padding[0]), layer.output_padding[0]
             height, width = (STRIDE * (n - 1) + KERNEL - 2 * padding + extra for n in x[1:])
             y = layer.weight.shape[1], height, width
-            return Step(kernels.CONV_TRANSPOSE, x, y, count, padding) if min(y) > 0 else None
+            windows = y[0] * 4 * (x[1] + 1) * (x[2] + 1)
+            kind = kernels.CONV_TRANSPOSE
+            return Step(kind, x, y, count, padding, windows) if min(y) > 0 else None
         case nn.Flatten():
             return Step(kernels.RESHAPE, x, (prod(x),))
         case nn.Unflatten():

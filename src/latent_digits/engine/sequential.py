@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from latent_digits.engine import kernels
+from latent_digits.engine import kernels, team
 from latent_digits.engine.autograd import first_order
 from latent_digits.engine.chains import Chain, chain
 from latent_digits.engine.draws import draw_keys, share_of
@@ -244,7 +244,7 @@ class Run:
         self.y = x.new_empty_strided((images, *chain.shapes[-1]), (1, *strides))
         keys = draw_keys(chain.drops) if chain.drops else NO_KEYS
         left = self.memory.data_ptr(), self.y.data_ptr()
-        arguments = *given(chain, x, row), keys, *share_of(images), *left
+        arguments: tuple[Any, ...] = *given(chain, x, row), keys, *share_of(images), *left
         kernels.forwards(*arguments)
 
     def activation(self, place: int) -> Tensor:
@@ -258,7 +258,7 @@ class Run:
 
 def given(chain: Chain, x: Tensor, row: Tensor) -> tuple[Any, ...]:
     """What both ways begin with."""
-    return chain.table, x.shape[-1], x.data_ptr(), row.data_ptr()
+    return team.address(), team.threads(), chain.table, x.shape[-1], x.data_ptr(), row.data_ptr()
 
 
 class RunChain(torch.autograd.Function):

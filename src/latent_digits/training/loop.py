@@ -17,6 +17,7 @@ from latent_digits.models.objectives import Objective, measure
 from latent_digits.seeds import seed_for
 from latent_digits.training import ranks
 from latent_digits.training.checkpoint import Checkpoint
+from latent_digits.training.cores import seated
 from latent_digits.training.cuda_graphs import Replayed, Take
 from latent_digits.training.dead_units import Units
 from latent_digits.training.optimizers import WARMUP, Number, Optimization, clone, copy
@@ -94,33 +95,37 @@ def fit(
         saved = {name: torch.from_numpy(array) for name, array in checkpoint.arrays.items()}
         optimization.load_state_dict(saved)
         copy(best, {name: saved[f"best.{name}"] for name in best})
-    while not (over(history, recipe, len(train.inputs)) or stop(history)):
-        epoch = len(history) + 1
-        torch.manual_seed(seed_for(seed, "epoch", epoch))
-        means = steps.epoch()
-        units = Units(model)
-        for buffer in optimization.buffers():
-            here.average(buffer)
-        with optimization.average.in_place(), here.autocast(), units.watched():
-            pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
-            values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
-        sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
-        row: EpochMetrics = {"epoch": epoch}
-        row |= {f"train_{name}": mean for name, mean in means.items()}
-        row |= {
-            f"val_{name}": total / len(val.inputs) for name, total in here.sums(sums, means).items()
-        }
-        row |= units.dead()
-        if not math.isfinite(row["train_loss"] + row["val_loss"]):
-            raise DivergedError(
-                f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
-            )
-        history.append(row)
-        if best_row(history) is row:
-            copy(best, optimization.average.values)
-        state = optimization.state_dict() | {f"best.{name}": value for name, value in best.items()}
-        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
-        on_epoch(Checkpoint(arrays, list(history)))
+    with seated() as cores:
+        while not (over(history, recipe, len(train.inputs)) or stop(history)):
+            epoch = len(history) + 1
+            torch.manual_seed(seed_for(seed, "epoch", epoch))
+            means = steps.epoch(cores.share)
+            units = Units(model)
+            for buffer in optimization.buffers():
+                here.average(buffer)
+            with optimization.average.in_place(), here.autocast(), units.watched():
+                pairs, batches = (val.inputs, val.targets), slice(here.rank, None, here.processes)
+                values = measure(model, objective, *pairs, seed_for(seed, "val"), batches)
+            sums = {name: value.sum(dtype=torch.float64) for name, value in values.items()}
+            row: EpochMetrics = {"epoch": epoch}
+            row |= {f"train_{name}": mean for name, mean in means.items()}
+            row |= {
+                f"val_{name}": total / len(val.inputs)
+                for name, total in here.sums(sums, means).items()
+            }
+            row |= units.dead()
+            if not math.isfinite(row["train_loss"] + row["val_loss"]):
+                raise DivergedError(
+                    f"the loss is not finite at epoch {epoch}, learning rate {recipe.lr}"
+                )
+            history.append(row)
+            if best_row(history) is row:
+                copy(best, optimization.average.values)
+            state = optimization.state_dict() | {
+                f"best.{name}": value for name, value in best.items()
+            }
+            arrays = {name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
+            on_epoch(Checkpoint(arrays, list(history)))
     copy(optimization.weights, best)
     return history
 
@@ -164,10 +169,11 @@ class Steps:
         if device.type == "cuda":
             self.take = Replayed(self.learn, batch_size, device)
 
-    def epoch(self) -> dict[str, float]:
+    def epoch(self, on_step: Callable[[], Any] = lambda: None) -> dict[str, float]:
         """One pass over the images in random order; the mean of each of the objective's values.
 
-        Nothing is read back from the device before the end of the pass.
+        Nothing is read back from the device before the end of the pass. `on_step` is called before
+        each step.
         """
         self.model.train()
         for total in self.totals.values():
@@ -175,6 +181,7 @@ class Steps:
         inputs = self.train.inputs
         order = torch.randperm(len(inputs), device=inputs.device)
         for batch in order.split(self.batch_size):
+            on_step()
             self.take(batch, self.optimization.next())
         sums = self.ranks.sums(self.totals, self.totals)
         return {name: total / len(inputs) for name, total in sums.items()}

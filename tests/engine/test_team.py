@@ -1,0 +1,139 @@
+"""Any number of threads gives the bits of one, and none is left waiting or lost."""
+
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from threading import Thread, active_count
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from latent_digits import engine
+from latent_digits.engine import kernels, team
+from latent_digits.models.networks import Architecture, Autoencoder, VariationalAutoencoder
+
+
+@pytest.fixture(autouse=True)
+def one_thread_again() -> Iterator[None]:
+    yield
+    engine.use_threads(1)
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many threads each run of a chain was given."""
+    counts: list[int] = []
+    for name in ("forwards", "backwards"):
+        original = getattr(kernels, name)
+
+        def run(*arguments: Any, original: Any = original) -> None:
+            counts.append(arguments[1])
+            original(*arguments)
+
+        monkeypatch.setattr(kernels, name, run)
+    return counts
+
+
+def network(kind: str) -> nn.Module:
+    torch.manual_seed(0)
+    odd = Architecture(32, (3, 7, 5), 31)  # channels and units that no number of threads divides
+    if kind == "VAE":
+        return engine.accelerate(VariationalAutoencoder(50))
+    return engine.accelerate(Autoencoder(9, 0.3, odd) if kind == "odd" else Autoencoder(50, 0.3))
+
+
+def step(model: nn.Module, images: int, scale: float = 1.0) -> list[Tensor]:
+    """The outputs, and the gradients of the input and of all parameters."""
+    side = 32 if model.get_submodule("decoder")[-2].weight.shape[0] == 3 else 28  # type: ignore[index,union-attr]
+    torch.manual_seed(1)
+    x = (torch.rand(images, 1, side, side) * scale).requires_grad_()
+    model.zero_grad()
+    outputs = model(x)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    sum(y.square().sum() * scale for y in outputs).backward()  # type: ignore[union-attr]
+    return [*outputs, x.grad, *(p.grad for p in model.parameters())]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "VAE", "odd"])
+@pytest.mark.parametrize("images", [128, 77, 1])
+def test_any_number_of_threads_gives_the_same_bits(
+    kind: str, images: int, divided: list[int]
+) -> None:
+    model = network(kind)
+    expected = step(model, images)
+    for count in (2, 3, 5, 1):
+        divided.clear()
+        engine.use_threads(count)
+        for _ in range(3):
+            for one, other in zip(step(model, images), expected, strict=True):
+                assert torch.equal(one, other)
+        assert {*divided} == {count}
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_all_threads_take_the_smallest_numbers_as_the_caller_does(flush: bool) -> None:
+    model = network("autoencoder")
+    try:
+        torch.set_flush_denormal(flush)
+        one = step(model, 128, scale=1e-19)
+        engine.use_threads(2)
+        two = step(model, 128, scale=1e-19)
+        torch.set_flush_denormal(False)
+        smallest = [(x.abs() < 1e-38).logical_and(x != 0).any().item() for x in one]
+    finally:
+        torch.set_flush_denormal(False)
+    assert any(smallest) == (not flush)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_a_helper_that_takes_no_part_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked for, but waits for a core, does not come."""
+    model = network("autoencoder")
+    expected = step(model, 128)
+    monkeypatch.setattr(team, "threads", lambda: 3)
+    assert all(torch.equal(a, b) for a, b in zip(step(model, 128), expected, strict=True))
+
+
+def test_helpers_end_and_begin_again() -> None:
+    before = active_count()
+    for count in (3, 2, 2, 4, 1):
+        engine.use_threads(count)
+        assert active_count() == before + count - 1
+
+
+def computed_in_child(results: Any) -> None:
+    results.put([x.sum().item() for x in step(network("autoencoder"), 128)])
+
+
+def test_a_fork_has_one_thread_and_computes(recwarn: pytest.WarningsRecorder) -> None:
+    engine.use_threads(2)
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=computed_in_child, args=(results,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    expected = [x.sum().item() for x in step(network("autoencoder"), 128)]
+    assert results.get() == expected
+
+
+def test_python_goes_on_beside_a_helper() -> None:
+    """That computes, and waits, without Python's lock."""
+    engine.use_threads(2)
+    ticks = []
+    thread = Thread(target=lambda: ticks.extend(time.monotonic() for _ in range(1000)))
+    thread.start()
+    thread.join(20)
+    assert len(ticks) == 1000
+
+
+def test_a_process_ends_with_helpers_as_without() -> None:
+    script = "from latent_digits import engine; engine.use_threads(3); print('done')"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -1,0 +1,78 @@
+"""A training uses the cores that no other one keeps busy."""
+
+import multiprocessing
+from typing import Any
+
+import pytest
+
+from latent_digits import engine
+from latent_digits.training import cores
+from latent_digits.training.cores import seated, taken
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads that were asked for, on a machine of four cores, of a user of its own."""
+    counts: list[int] = []
+    monkeypatch.setattr(engine, "use_threads", counts.append)
+    monkeypatch.setattr("os.getuid", lambda: id(counts))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {*range(4)})
+    monkeypatch.setattr(cores, "LOOK_EACH", 0.0)
+    return counts
+
+
+def test_who_trains_alone_has_all_cores_and_one_at_the_end(used: list[int]) -> None:
+    with seated() as seat:
+        seat.share()
+    assert used == [4, 1]
+
+
+@pytest.mark.parametrize(
+    ("trainings", "expected"), [(2, [2, 2]), (3, [2, 1, 1]), (4, [1] * 4), (9, [1] * 9)]
+)
+def test_cores_are_divided_among_the_trainings(
+    trainings: int, expected: list[int], used: list[int]
+) -> None:
+    seats = [cores.Cores() for _ in range(trainings)]
+    for seat in seats:
+        seat.share()
+    for seat in seats:
+        seat.seat.close()
+    assert used == expected
+
+
+def test_more_cores_than_a_training_can_use(
+    used: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {*range(64)})
+    with seated() as seat:
+        seat.share()
+    assert used[0] == cores.MOST
+
+
+def test_it_looks_around_seldom(used: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "LOOK_EACH", 1000.0)
+    with seated() as seat:
+        seat.share()
+        seat.share()
+    assert used == [4, 1]
+
+
+def take_and_wait(number: int, ready: Any) -> None:
+    seat = taken(number)
+    ready.put(seat is not None)
+    multiprocessing.Event().wait()
+
+
+def test_a_killed_process_leaves_its_seat(used: list[int]) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.SimpleQueue()
+    child = context.Process(target=take_and_wait, args=(0, ready))
+    child.start()
+    assert ready.get()
+    with seated() as seat:
+        seat.share()
+        child.kill()
+        child.join()
+        seat.share()
+    assert used[:2] == [2, 4]
