@@ -156,6 +156,22 @@ def test_a_remark_is_made_once_a_job(
     assert capsys.readouterr().err.split() == ["one", "other"] * 2
 
 
+def test_a_later_job_of_the_same_number_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container, whose first process is always 1."""
+    monkeypatch.setattr(console, "SAID", tmp_path / ".resume/said")
+    monkeypatch.setattr(console, "PROC", tmp_path)
+    monkeypatch.setattr(os, "getpgrp", lambda: 1)
+    for file in ("1/stat", "sys/kernel/random/boot_id"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("a boot")
+    for start in (100, 100, 200):
+        (tmp_path / "1/stat").write_text(f"1 (a ) b) S {'0 ' * 18}{start} 0")
+        say_once("one")
+    assert capsys.readouterr().err.split() == ["one"] * 2
+
+
 def test_another_stage_reads_all_remarks_or_those_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

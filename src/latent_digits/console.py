@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from latent_digits.starting import interruptible, leave
 
 TERMINAL = Console(stderr=True, highlight=False)
-SAID = Path(".resume/said")
+SAID, PROC = Path(".resume/said"), Path("/proc")
 
 
 class UserError(Exception):
@@ -60,7 +60,7 @@ def say(text: str) -> None:
 
 def say_once(text: str) -> None:
     """`say` it, unless a process of this job has: all stages of one `dvc repro` are one job."""
-    job = str(os.getpgrp())
+    job = this_job()
     with suppress(OSError):
         before = SAID.read_text(encoding="utf-8").splitlines() if SAID.exists() else []
         if before[:1] != [job]:
@@ -72,6 +72,19 @@ def say_once(text: str) -> None:
         draft.write_text("\n".join([*before, text]), encoding="utf-8")
         draft.replace(SAID)
     say(text)
+
+
+def this_job() -> str:
+    """The number of this job's first process, and since when it runs: numbers come again, and in a
+    container the first is always 1.
+    """
+    leader = os.getpgrp()
+    try:
+        stat = Path(PROC, f"{leader}/stat").read_text(encoding="utf-8")
+        boot = Path(PROC, "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{leader} since {stat.rpartition(')')[2].split()[19]} of {boot}"
+    except OSError:  # it has ended, or belongs to somebody else
+        return str(leader)
 
 
 class ProgressDisplay:
