@@ -239,6 +239,11 @@ class GuardedServer(Server):
         login = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return self.address.replace("//", f"//{login}@")
 
+    def let_edit(self, user: str, kind: str, name: str) -> None:
+        """Give a user the permission EDIT for an experiment, by id, or a registered model."""
+        about = {"resource_type": kind, "resource_id": name, "permission": "EDIT"}
+        self.administer("3.0/mlflow/users/permissions/grant", username=user, **about)
+
     def administer(self, path: str, **values: str) -> None:
         """Ask as the administrator."""
         request = urllib.request.Request(  # noqa: S310

@@ -157,8 +157,7 @@ def test_a_wrong_password_and_a_lacking_permission_lose_nothing(
     assert waiting() == 1
 
     for experiment in EXPERIMENTS:
-        about = {"resource_type": "experiment", "resource_id": experiment, "permission": "EDIT"}
-        server.administer("3.0/mlflow/users/permissions/grant", username="student", **about)
+        server.let_edit("student", "experiment", experiment)
     require_server()
     command("sync")
     assert not waiting()
@@ -197,6 +196,39 @@ def test_a_full_store_gets_the_model_later_and_once(
         command("lineage", "models:/latent-digits-ae@champion", "--verify")
     assert not ended.value.code
     assert "models:/latent-digits-ae/1 (champion)" in capsys.readouterr().out
+
+
+def test_a_models_second_author_is_told_which_permission_to_ask_for(
+    server: GuardedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """MLflow lets whoever registers a model change it, and nobody else."""
+    monkeypatch.setattr("registry.ABOUT", {"classifier": ABOUT["classifier"]})
+    monkeypatch.setattr(
+        "registry.PIPELINE", PIPELINE.replace("ae.safetensors", "classifier.safetensors")
+    )
+    monkeypatch.setattr(tracking, "RETRY_SECONDS", 0.1)
+    monkeypatch.chdir(tmp_path)
+    registry = Registry(tmp_path)
+    server.administer("2.0/mlflow/users/create", username="assistant", password=STUDENT)
+    for experiment in EXPERIMENTS:
+        server.let_edit("assistant", "experiment", experiment)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.known_to("admin", ADMIN))
+    registry.train(seed=1, val_loss=0.5)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.known_to("assistant", STUDENT))
+    registry.train(seed=2, val_loss=0.4)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "this user lacks a permission, for model-versions/create; ask whoever runs it" in line
+    assert waiting() == 1
+
+    server.let_edit("assistant", "registered_model", "latent-digits-classifier")
+    command("sync")
+    assert not waiting()
+    version = client().get_model_version_by_alias("latent-digits-classifier", "champion")
+    assert int(version.version) == 2
 
 
 def test_a_data_base_alone_has_its_artifacts_beside_the_project(

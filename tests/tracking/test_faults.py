@@ -36,12 +36,12 @@ def answers(status: int, body: bytes = b"no") -> type[Answering]:
     ("status", "sentence"),
     [
         (401, "it knows no such user with this password"),
-        (403, "this user lacks a permission"),
+        (403, "this user lacks a permission, for experiments/create; ask whoever runs it (403)"),
         (404, "what answers at this address is no MLflow"),
         (405, "it answers 405 to experiments/create, which MLflow does not"),
         (429, "it wants fewer requests"),
         (500, "it failed; its log says why (500)"),
-        (503, "what stands before it answers, it does not (503)"),
+        (503, "it, its data base or what stands before it is not ready (503)"),
     ],
 )
 def test_an_answer_of_the_api_is_a_sentence(client: Any, status: int, sentence: str) -> None:
@@ -76,6 +76,31 @@ def test_a_page_for_people_and_no_server_at_all_are_sentences(client: Any) -> No
     assert fault(client(address).create_experiment, "a") == (
         "Failed to establish a new connection: [Errno 111] Connection refused"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            "HTTPSConnectionPool(host='h'): Max retries exceeded with url: /api (Caused by "
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate "
+            "verify failed: self-signed certificate (_ssl.c:1006)')))",
+            "its certificate is not one that is trusted here",
+        ),
+        (
+            "HTTPSConnectionPool(host='h'): Max retries exceeded with url: /api (Caused by "
+            "ConnectTimeoutError(<urllib3.connection.HTTPSConnection object at 0x7f>, 'Connection "
+            "to h timed out. (connect timeout=20)'))",
+            "it does not answer in time",
+        ),
+        (
+            "('Connection aborted.', RemoteDisconnected('Remote end closed connection without '))",
+            "it ended the connection",
+        ),
+    ],
+)
+def test_what_lies_between_is_a_sentence(error: str, sentence: str) -> None:
+    assert one_line(OSError(error)).startswith(sentence)
 
 
 def test_what_is_no_servers_answer_keeps_its_words() -> None:

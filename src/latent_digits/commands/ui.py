@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make ui", description="MLflow's pages of this study.")
     parser.add_argument("port", type=port, help="PORT of this machine, 5000 by default")
     where = parser.parse_args().port
-    if configured_uri().startswith("http"):
+    if configured_uri().lower().startswith("http"):
         show(f"{place()} is a server already. Open there:", place().rstrip("/"))
         return
     if "%" in sys.prefix:

@@ -6,7 +6,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
+
+# Not by `urlsplit`, whose errors quote a password that has brackets in it.
+LOGIN = re.compile(r"(https?://)([^/?#]*)@", re.IGNORECASE)
+OPTION = re.compile(r"\b((?:ssl)?password|passfile|pwd)=[^&\s'\"]*", re.IGNORECASE)
+PIECE = 4  # characters of a password; fewer may be part of any word
 
 
 def workspace() -> Path:
@@ -34,10 +39,9 @@ def data_base() -> Path | None:
 
 def login() -> tuple[str, str] | None:
     """The user and the password in an HTTP server's address."""
-    address = urlsplit(configured_uri())
-    if address.scheme in ("http", "https") and address.username and address.password:
-        return unquote(address.username), unquote(address.password)
-    return None
+    found = LOGIN.match(configured_uri())
+    user, _, password = found[2].partition(":") if found else ("", "", "")
+    return (unquote(user), unquote(password)) if user and password else None
 
 
 def tracking_uri() -> str:
@@ -46,8 +50,7 @@ def tracking_uri() -> str:
     Without what `login` returns: MLflow prints addresses.
     """
     if login():
-        address = urlsplit(configured_uri())
-        return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+        return LOGIN.sub(r"\1", configured_uri(), count=1)
     file = data_base()
     if file is None:
         return configured_uri()
@@ -84,7 +87,13 @@ def only_one(name: str) -> Iterator[None]:
 
 
 def without_secrets(text: str) -> str:
-    """The text without the user and the password of any address in it."""
+    """The text without the user and the password of any address in it.
+
+    Nor with a part of ours, which is what a library quotes that reads an address otherwise.
+    """
     for ours in re.findall("//(.*@)", configured_uri()):  # which may hold a space
         text = text.replace(ours, "")
-    return re.sub(r"//\S*@", "//", text)
+        for piece in re.split(r"[@\[\]/?#]", ours.partition(":")[2]):
+            if len(piece) >= PIECE:
+                text = text.replace(piece, "…")
+    return OPTION.sub(r"\1=…", re.sub(r"//\S*@", "//", text))

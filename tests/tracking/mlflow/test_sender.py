@@ -1,5 +1,6 @@
 """Entries into a real MLflow data base: trials, refusals, and what is sent twice."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -169,18 +170,27 @@ def test_what_is_refused_is_said_and_does_not_stop_the_rest(
     assert sender.client.get_run(queue.ids["run"]).data.metrics == {"val_loss": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("the data base is locked", "INTERNAL_ERROR"),
+        ("(psycopg.errors.ReadOnlySqlTransaction) cannot execute INSERT", "BAD_REQUEST"),
+        ("(psycopg.errors.InsufficientPrivilege) denied for table", "BAD_REQUEST"),
+    ],
+)
 def test_what_goes_wrong_otherwise_waits(
-    sender: Any, queue: RunQueue, monkeypatch: pytest.MonkeyPatch
+    sender: Any, queue: RunQueue, monkeypatch: pytest.MonkeyPatch, text: str, code: str
 ) -> None:
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
 
     def fail(*arguments: Any, **values: Any) -> None:
-        raise MlflowException("the data base is locked")
+        raise MlflowException(text, ErrorCode.Value(code))
 
     queue.add("metrics", values={"val_loss": 0.5}, step=1)
     with monkeypatch.context() as patch:
         patch.setattr(sender, "log_metrics", fail)
-        with pytest.raises(MlflowException, match="locked"):
+        with pytest.raises(MlflowException, match=re.escape(text)):
             sender.send(queue)
     assert [entry["kind"] for entry in queue.unsent()] == ["metrics"]
     sender.send(queue)

@@ -94,8 +94,7 @@ def new_version(
     }
     text = DESCRIPTIONS.get(facts["name"])
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    client.update_registered_model(name, text)
+        client.create_registered_model(name, description=text)
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags, description=text, model_id=logged.model_id
     )

@@ -8,6 +8,7 @@ again.
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -48,8 +49,10 @@ EXPERIMENT = "latent-digits"
 TRIALS = f"{EXPERIMENT} trials"
 SEEDS = f"{EXPERIMENT} seeds"
 OPENS_AS_TABLE = {"mlflow.experimentKind": "custom_model_development"}  # not as a page for LLMs
-# A server's verdict on one entry; everything else that goes wrong may go away by waiting.
+# A server's verdict on one entry; everything else that goes wrong may go away by waiting. Of a data
+# base that takes nothing just now MLflow says BAD_REQUEST, too.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"}
+CLOSED = re.compile(r"read.?only|denied|privilege", re.IGNORECASE)
 CONTEXTS = {"train": "training", "val": "validation", "test": "testing"}
 
 
@@ -115,7 +118,7 @@ class Sender:
                 kind = entry["kind"]
                 if error.error_code not in REFUSED or kind in ("study", "stage"):
                     raise
-                if not self.has_runs(queue):  # it is the server that changed
+                if CLOSED.search(str(error)) or not self.has_runs(queue):  # it is the server
                     raise
                 say_once(f"mlflow: refused {kind} of {queue.folder.name}: {one_line(error)}")
             queue.sent()
@@ -198,11 +201,13 @@ class Sender:
             self.client.log_batch(queue.ids["run"], metrics=batch)
 
     def send_files(self, queue: RunQueue, entry: Entry) -> None:
+        """Files, and a look whether it is MLflow still: a gateway's page takes files as well."""
         for path in map(queue.attachment, entry["names"]):
             if path.is_dir():
                 self.client.log_artifacts(queue.ids["run"], str(path), path.name)
             else:
                 self.client.log_artifact(queue.ids["run"], str(path))
+        self.client.get_run(queue.ids["run"])
 
     def send_model(self, queue: RunQueue, entry: Entry) -> None:
         weights, code = queue.attachment(entry["file"]), queue.attachment(entry["code"])
