@@ -35,6 +35,8 @@ RESULTS = HERE / "results/speed.json"
 ROUNDS = 5
 KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
 OURS, HOST_VECTORS = "this project", "this project, the processor's own vectors"
+ALONE = "this project, a training alone"
+PORTABLE = (OURS, ALONE)  # with the vectors that every processor has
 # name: (way, processes side by side, threads each; 0 is PyTorch's own choice)
 WAYS = {
     "the original report's way": ("seed", 1, 0),
@@ -42,6 +44,7 @@ WAYS = {
     "plain PyTorch": ("plain", 1, 0),
     "plain PyTorch, side by side": ("plain", 2, 1),
     HOST_VECTORS: ("ours", 2, 1),
+    ALONE: ("ours", 1, 2),
     OURS: ("ours", 2, 1),
 }
 # All but this project's own way have whatever vectors the processor has.
@@ -88,7 +91,7 @@ def contenders(kind: str) -> Iterator[dict[str, list[Process]]]:
     groups: dict[str, list[Process]] = {}
     with ExitStack() as stack:
         for name, (way, count, threads) in ways.items():
-            groups[name] = [Process(way, kind, threads, name == OURS) for _ in range(count)]
+            groups[name] = [Process(way, kind, threads, name in PORTABLE) for _ in range(count)]
             for process in groups[name]:
                 stack.callback(process.popen.kill)
         for process in [one for group in groups.values() for one in group]:
@@ -224,6 +227,8 @@ def page(results: dict[str, Any]) -> str:
         "- *side by side*: two processes of one thread each, as this project trains.",
         "- *the processor's own vectors*: what results that are the same everywhere cost; all but "
         "*this project* have these.",
+        "- *a training alone*: one process whose chains have two threads, as where a study has one "
+        "training left.",
         "",
         "All have the same networks, batch sizes and settings of the allocator and of denormal "
         "numbers; all but the original report's way draw the validation noise once.",

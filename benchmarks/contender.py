@@ -21,7 +21,7 @@ Seconds = dict[str, float]
 
 
 def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seconds]:
-    """The study's own loop; see `latent_digits.training.loop.fit`."""
+    """The study's own loop; see `latent_digits.training.loop.fit`. Its threads are the chains'."""
     from latent_digits import engine
     from latent_digits.models import objectives
     from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
@@ -29,7 +29,8 @@ def ours(kind: str, train: torch.Tensor, val: torch.Tensor) -> Callable[[], Seco
     from latent_digits.training.loop import Pairs, Steps
     from latent_digits.training.optimizers import Optimization
 
-    torch.set_flush_denormal(True)
+    engine.use_threads(torch.get_num_threads())
+    torch.set_num_threads(1)
     model = (
         VariationalAutoencoder(LATENT_DIM) if kind == "vae" else Autoencoder(LATENT_DIM, DROPOUT)
     )
