@@ -11,6 +11,7 @@ it is in this file, since Numba sees a change only in the file of the function t
 C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 kernel makes of them.
 """
 
+import platform
 from functools import cache
 from typing import Any
 
@@ -919,33 +920,41 @@ def store(typing, address, value):
     return types.void(types.int64, types.int64), code
 
 
+def instruct(context, builder, name, arguments):
+    """Add an instruction of x86-64 with these addresses; none on another architecture."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte] * len(arguments))
+    if platform.machine() == "x86_64":
+        called = builder.module.declare_intrinsic(name, (), kind)
+        builder.call(called, [builder.inttoptr(one, byte) for one in arguments])
+    return context.get_dummy_value()
+
+
 @intrinsic
 def pause(typing):
     """What a processor is told that waits for another."""
 
     def code(context, builder, signature, arguments):
-        kind = ir.FunctionType(ir.VoidType(), [])
-        builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind), [])
-        return context.get_dummy_value()
+        return instruct(context, builder, "llvm.x86.sse2.pause", arguments)
 
     return types.void(), code
 
 
-def modes(name):
-    """Compiled code that reads or sets, at an address, how a thread rounds and takes denormals."""
+@intrinsic
+def store_modes(typing, address):
+    """How this thread rounds, and whether it takes denormal numbers for zero."""
 
-    @intrinsic
-    def instruction(typing, address):
-        def code(context, builder, signature, arguments):
-            byte = ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [byte])
-            called = builder.module.declare_intrinsic(name, (), kind)
-            builder.call(called, [builder.inttoptr(arguments[0], byte)])
-            return context.get_dummy_value()
+    def code(context, builder, signature, arguments):
+        return instruct(context, builder, "llvm.x86.sse.stmxcsr", arguments)
 
-        return types.void(types.int64), code
-
-    return instruction
+    return types.void(types.int64), code
 
 
-store_modes, load_modes = modes("llvm.x86.sse.stmxcsr"), modes("llvm.x86.sse.ldmxcsr")
+@intrinsic
+def load_modes(typing, address):
+    """Let this thread do as the one whose modes are at an address."""
+
+    def code(context, builder, signature, arguments):
+        return instruct(context, builder, "llvm.x86.sse.ldmxcsr", arguments)
+
+    return types.void(types.int64), code
