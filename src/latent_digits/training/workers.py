@@ -1,6 +1,7 @@
 """Worker processes for trainings and trials: this machine's, or those of any Dask scheduler.
 
-One thread a training is as fast as two for these networks, so work runs side by side instead.
+Work runs side by side, since two trainings on a core each are done sooner than one after the other
+on both; what is alone has both, see `latent_digits.training.cores`.
 Results do not depend on the workers: every call is a pure function of its arguments, and is made
 again elsewhere when its worker dies.
 """
