@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from threading import Thread, active_count
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -96,6 +97,48 @@ def test_a_helper_that_takes_no_part_holds_nobody_up(monkeypatch: pytest.MonkeyP
     expected = step(model, 128)
     monkeypatch.setattr(team, "threads", lambda: 3)
     assert all(torch.equal(a, b) for a, b in zip(step(model, 128), expected, strict=True))
+
+
+def test_a_helper_takes_parts() -> None:
+    model = network("autoencoder")
+    engine.use_threads(2)
+    helped = team.word(kernels.HELPED)
+    before, deadline = helped[0], time.monotonic() + 60
+    while helped[0] == before:
+        step(model, 128)
+        assert time.monotonic() < deadline
+
+
+def test_what_a_part_lacks_is_told_once() -> None:
+    """By whichever thread it was done."""
+    model = network("autoencoder")
+    expected = step(model, 128)
+    engine.use_threads(2)
+    team.word(kernels.FAILED)[0] = 1
+    with pytest.raises(MemoryError, match="too little memory for a step"):
+        step(model, 128)
+    assert all(torch.equal(a, b) for a, b in zip(step(model, 128), expected, strict=True))
+
+
+def test_threads_that_are_not_to_be_had_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        engine.use_threads(3)
+    assert team.threads() == 1
+    engine.use_threads(2)
+    assert team.threads() == 2
+
+
+def test_several_threads_may_ask_for_helpers() -> None:
+    askers = [
+        Thread(target=lambda: [engine.use_threads(count) for count in (1, 2, 3) * 20])
+        for _ in range(3)
+    ]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(60)
+        assert not asker.is_alive()
 
 
 def test_helpers_end_and_begin_again() -> None:

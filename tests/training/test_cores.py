@@ -1,7 +1,9 @@
 """A training uses the cores that no other one keeps busy."""
 
+import errno
 import multiprocessing
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,7 +18,7 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     monkeypatch.setattr(engine, "use_threads", counts.append)
     monkeypatch.setattr("os.getuid", lambda: id(counts))
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {*range(4)})
+    monkeypatch.setattr(cores, "cpu_count", lambda: 4)
     monkeypatch.setattr(cores, "LOOK_EACH", 0.0)
     return counts
 
@@ -36,15 +38,15 @@ def test_cores_are_divided_among_the_trainings(
     seats = [cores.Cores() for _ in range(trainings)]
     for seat in seats:
         seat.share()
-    for seat in seats:
-        seat.seat.close()
     assert used == expected
+    for seat in seats:
+        seat.leave()
 
 
 def test_more_cores_than_a_training_can_use(
     used: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {*range(64)})
+    monkeypatch.setattr(cores, "cpu_count", lambda: 64)
     with seated() as seat:
         seat.share()
     assert used[0] == cores.MOST
@@ -56,6 +58,28 @@ def test_it_looks_around_seldom(used: list[int], monkeypatch: pytest.MonkeyPatch
         seat.share()
         seat.share()
     assert used == [4, 1]
+
+
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EMFILE])
+def test_where_there_are_no_seats_a_training_has_one_thread(
+    fault: int, used: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with seated() as seat:
+        monkeypatch.setattr("socket.socket", Mock(side_effect=OSError(fault, "no")))
+        seat.share()
+        with seated() as another:
+            another.share()
+    assert used == [1, 1]
+
+
+def test_trainings_on_other_cores_are_not_counted(
+    used: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with seated(), monkeypatch.context() as patch:
+        patch.setattr("os.sched_getaffinity", lambda _: {90, 91})
+        with seated() as seat:
+            seat.share()
+    assert used[0] == 4
 
 
 def take_and_wait(number: int, ready: Any) -> None:

@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types  # pyright: ignore[reportPrivateImportUsage]
+from numba.core.ccallback import CFunc
 
 # Typed for Python, which does not call them: within compiled code they mean something else.
 carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
@@ -41,7 +42,8 @@ STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 # What the threads of a team share: words that they change, each in a cache line of its own, and the
 # task of now, a step of a chain in one direction.
 FORWARDS, BACKWARDS = range(2)
-TICKET, DONE, ENDING, MODES, CODE = 0, 64, 128, 192, 200  # bytes behind the team's address
+TICKET, DONE, ENDING, MODES = 0, 64, 128, 192  # bytes behind the team's address
+HELPED, CODE, FAILED = 136, 200, 208  # in lines that seldom change, or for one thread
 NUMBERS = ("work", "step", "phase", "images", "before", "batch")
 ADDRESSES = ("table", "x", "parameters", "key", "memory", "out")
 GRADIENTS = ("of_x", "gradients", "of_memory", "of_out")
@@ -609,6 +611,8 @@ def parts(step, images, threads):
     size = step.out_channels * step.out_rows * step.out_cols * images
     if threads == 1 or (step.dropped and step.units * images == size):
         return 1
+    if step.kind == RESHAPE:
+        return 1
     if step.kind == LINEAR:
         each = step.channels
     elif step.kind == CONV:
@@ -620,24 +624,35 @@ def parts(step, images, threads):
     return threads if size * each > WORTH_DIVIDING else 1
 
 
-@cache
-def code_of_parts():
-    """Compiled code that does a part of the team's task, behind its `address`.
-
-    Called by address it is compiled once, where it would be copied into each of its callers.
-    """
-    signature = types.void(types.int64, types.int64, types.int64)
-    return numba.cfunc(signature, cache=True, error_model="numpy")(do_part)
-
-
 def do_part(team, part, count):
-    """Of the task the `part`-th of `count`, which together do what one alone would, to the bit."""
-    task = task_at(team)
-    step = step_at(task.table, task.step)
-    if task.work == FORWARDS:
-        forwards_part(task, step, part, count)
-    else:
-        backwards_part(task, step, part, count)
+    """Of the task the `part`-th of `count`, which together do what one alone would, to the bit.
+
+    What goes wrong, for want of memory, is for the thread to tell whose task it is.
+    """
+    try:
+        task = task_at(team)
+        step = step_at(task.table, task.step)
+        if task.work == FORWARDS:
+            forwards_part(task, step, part, count)
+        else:
+            backwards_part(task, step, part, count)
+    except Exception:
+        store(team + FAILED, 1)
+
+
+# Called by address it is compiled once, where it would be copied into each of its callers. What is
+# in the cache is of this file as it was imported, as it is of the other functions.
+parts_of_tasks = CFunc(
+    do_part, ((types.int64,) * 3, types.void), locals={}, options={"error_model": "numpy"}
+)
+parts_of_tasks.enable_caching()
+
+
+@cache
+def address_of_parts():
+    """Where the code of `do_part` is, compiled when it is first asked for."""
+    parts_of_tasks.compile()
+    return parts_of_tasks.address
 
 
 @compiled
@@ -810,16 +825,19 @@ def share_out(team, count):
     """Do a task in so many parts, together with the threads that `serve`."""
     if count == 1:
         call(team, 0, 1)
-        return
-    store_modes(team + MODES)
-    store(team + DONE, 0)
-    store(team + TICKET, count << 32)
-    while take_part(team):
-        pass
-    waited = 0
-    while load(team + DONE) < count:
-        waited += 1
-        wait(waited)
+    else:
+        store_modes(team + MODES)
+        store(team + DONE, 0)
+        store(team + TICKET, count << 32)
+        while take_part(team):
+            pass
+        waited = 0
+        while load(team + DONE) < count:
+            waited += 1
+            wait(waited)
+    if load(team + FAILED):
+        store(team + FAILED, 0)
+        raise MemoryError("there is too little memory for a step of the network")
 
 
 @compiled
@@ -848,6 +866,7 @@ def serve(team):
     while load(team + ENDING) == 0:
         if take_part(team):
             waited = 0
+            add(team + HELPED, 1)
         else:
             waited += 1
             wait(waited)
@@ -874,7 +893,7 @@ def word_at(builder, address):
 
 @intrinsic
 def call(typing, team, part, count):
-    """Do a part: `code_of_parts`, whose address the team has."""
+    """Do a part: `do_part`, whose address the team has."""
 
     def code(context, builder, signature, arguments):
         word = ir.IntType(64)

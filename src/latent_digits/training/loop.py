@@ -99,7 +99,7 @@ def fit(
         while not (over(history, recipe, len(train.inputs)) or stop(history)):
             epoch = len(history) + 1
             torch.manual_seed(seed_for(seed, "epoch", epoch))
-            means = steps.epoch(cores.share)
+            means = steps.epoch(cores.share) if train.inputs.is_cpu else steps.epoch()
             units = Units(model)
             for buffer in optimization.buffers():
                 here.average(buffer)
