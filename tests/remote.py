@@ -1,5 +1,6 @@
 """Functions that tests send to worker processes: they must be importable there."""
 
+import ctypes
 import os
 import signal
 import time
@@ -22,6 +23,12 @@ from latent_digits.training.training_data import TrainingData
 def double(value: Any, report: Callable[[Any], None]) -> Any:
     report("doubling")
     return value * 2
+
+
+def silent(seconds: int, report: Any) -> str:
+    """Hold Python's lock, under which no heartbeat is sent."""
+    ctypes.PyDLL(None).sleep(seconds)
+    return "awake"
 
 
 def fail(report: Callable[[Any], None]) -> None:

@@ -16,7 +16,7 @@ from dask import config
 from latent_digits import arithmetic
 from latent_digits.console import UserError
 from latent_digits.training.workers import SETTINGS, CallError, workers
-from remote import deadly, double, dying, fail, in_force_here, sums, where
+from remote import deadly, double, dying, fail, in_force_here, silent, sums, where
 from servers import Scheduler, free_port
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,12 @@ def test_results_reports_and_exceptions() -> None:
         assert "in the worker that ran c" in cause.__notes__[0]
         again = dict(pool.run({"d": (double, 2)}, lambda name, event: None))
         assert again == {"d": 4}
+
+
+def test_a_worker_that_is_silent_for_long_is_not_given_up() -> None:
+    """As after a machine has slept; a second stands for minutes here."""
+    with config.set({"distributed.scheduler.worker-ttl": "1 s"}), workers(1) as pool:
+        assert dict(pool.run({"a": (silent, 8)}, ignore)) == {"a": "awake"}
 
 
 def test_the_work_of_a_worker_that_dies_is_done_again(tmp_path: Path) -> None:

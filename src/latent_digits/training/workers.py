@@ -44,6 +44,8 @@ SETTINGS = {
     "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.logging.distributed": "critical",
     "distributed.comm.timeouts.connect": "60 s",
+    # Who ends is missed at once; who is silent for minutes is on a machine that slept.
+    "distributed.scheduler.worker-ttl": None,
     "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
