@@ -1,4 +1,4 @@
-"""One thread, as trainings run: two are no faster for these networks, and busy cores slow both."""
+"""One thread for PyTorch, as in trainings: busy cores slow tests that run side by side."""
 
 import latent_digits  # noqa: F401, I001  (before NumPy, as in a stage)
 
