@@ -14,6 +14,7 @@ from latent_digits.evaluation.metrics import (
     headlines,
     load_models,
     per_image,
+    projecting,
 )
 from latent_digits.project.params import load_params
 from latent_digits.tracking.stage_run import stage_run
@@ -36,11 +37,12 @@ def main() -> None:
     with stage_run("evaluate", logged) as run, one_thread():
         seed, resamples = params.evaluate.seed, params.evaluate.bootstrap_resamples
         evaluation = evaluation_of(train, val, test, seed, resamples)
-        found = all_measured(evaluation, models, params)
-        metrics, values = headlines(found), per_image(evaluation, models, params, found)
-        details = {name: evaluation.summary(one) for name, one in found.items()}
-        claims = evidence(evaluation, models, params, found)
-        arrays, facts = all_arrays(evaluation, models, params)
+        with projecting(evaluation, models, params) as projections:
+            found = all_measured(evaluation, models, params)
+            metrics, values = headlines(found), per_image(evaluation, models, params, found)
+            details = {name: evaluation.summary(one) for name, one in found.items()}
+            claims = evidence(evaluation, models, params, found)
+            arrays, facts = all_arrays(evaluation, models, params, projections())
 
         write_json(METRICS, metrics)
         write_json(EVALUATION, details)

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import Tensor
 
-from latent_digits.engine.functional import normal_sample, pixels
+from latent_digits.engine.functional import add_total, normal_sample, pixels
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -46,3 +47,10 @@ def test_a_sample_has_the_reparametrized_gradient() -> None:
     pairs = [((one * weights).sum(), (mu, log_var)) for one in (z, expected)]
     actual, wanted = (torch.autograd.grad(*pair) for pair in pairs)
     torch.testing.assert_close(actual, wanted)
+
+
+@pytest.mark.parametrize("values", [torch.ones(200, 2)[:, 0], torch.ones(1).expand(200_000)])
+def test_a_total_is_of_values_however_they_lie(values: Tensor) -> None:
+    total = torch.zeros((), dtype=torch.float64)
+    add_total(values, total)
+    assert total == len(values)

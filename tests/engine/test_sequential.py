@@ -658,3 +658,9 @@ def test_an_explanation() -> None:
         )
     )
     assert engine.left_to_pytorch(engine.accelerate(network())) == ""
+
+
+def test_a_gradient_with_the_negative_bit_is_read_with_its_sign() -> None:
+    linear = engine.accelerate(nn.Sequential(nn.Linear(3, 2)))
+    linear(torch.ones(4, 3)).backward(torch._neg_view(torch.ones(2, 4)).t())
+    assert torch.equal(linear[0].bias.grad, torch.full((2,), -4.0))

@@ -5,6 +5,7 @@
 of the project.
 """
 
+from latent_digits.engine.recording import Recording
 from latent_digits.engine.sequential import (
     Watch,
     accelerate,
@@ -13,6 +14,16 @@ from latent_digits.engine.sequential import (
     left_to_pytorch,
 )
 from latent_digits.engine.switch import off
-from latent_digits.engine.team import use_threads
+from latent_digits.engine.team import threads, use_threads
 
-__all__ = ["Watch", "accelerate", "adding", "explain", "left_to_pytorch", "off", "use_threads"]
+__all__ = [
+    "Recording",
+    "Watch",
+    "accelerate",
+    "adding",
+    "explain",
+    "left_to_pytorch",
+    "off",
+    "threads",
+    "use_threads",
+]

@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latent_digits.engine.kernels import INPUT, OUTPUT, RELU_DROPOUT, RESHAPE, SIGMOID, STEP
+from latent_digits.engine.kernels import (
+    CONV,
+    CONV_TRANSPOSE,
+    INPUT,
+    OUTPUT,
+    RELU_DROPOUT,
+    RESHAPE,
+    SIGMOID,
+    STEP,
+)
 
 Shape = tuple[int, ...]
 IN_PLACE = (RELU_DROPOUT, SIGMOID, RESHAPE)
@@ -36,6 +45,7 @@ class Chain(NamedTuple):
 
     table: np.ndarray  # of STEP, a row a step
     floats: int  # of memory that an image takes
+    floats_back: int  # and on the way back besides
     shapes: list[Shape]  # of what each step makes
     strides: list[int]  # of the output's shape, in floats an image
     drops: int  # how many steps drop units
@@ -49,22 +59,28 @@ def chain(steps: Sequence[Step]) -> Chain:
     """
     rows = []
     floats = weight = 0
-    y = INPUT
+    y = of_y = INPUT
     last = max(n for n, step in enumerate(steps) if step.kind not in IN_PLACE)
+    # On the way back no more than two gradients are needed at once: they lie here in turn.
+    room = max((prod(step.y) for step in steps[:last]), default=0)
     for n, step in enumerate(steps):
-        x, windows = y, floats
-        floats += step.windows
+        x, of_x = y, of_y
+        windows = 2 * room if step.kind == CONV_TRANSPOSE else floats
+        floats += step.windows if step.kind == CONV else 0
         if n == last:
-            y = OUTPUT
+            y = of_y = OUTPUT
         elif step.kind not in IN_PLACE:
-            y = floats
+            y, of_y = floats, room if of_y == 0 else 0
             floats += prod(step.y)
         sizes = [size for shape in (step.x, step.y) for size in (*shape, 1, 1)[:3]]
         numbers = step.kind, step.padding, step.units, step.dropped
-        rows.append((*numbers, *sizes, weight, windows, x, y))
+        rows.append((*numbers, *sizes, weight, windows, x, y, of_x, of_y))
         weight += step.parameters
+    back = max((step.windows for step in steps if step.kind == CONV_TRANSPOSE), default=0)
     drops = sum(step.dropped > 0 for step in steps)
     reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
     shapes = [step.y for step in steps]
     strides = [prod(shapes[-1][n + 1 :]) for n in range(len(shapes[-1]))]
-    return Chain(np.array(rows, STEP), floats, shapes, strides, drops, reads_output)
+    return Chain(
+        np.array(rows, STEP), floats, 2 * room + back, shapes, strides, drops, reads_output
+    )

@@ -16,6 +16,7 @@ from latent_digits.engine import kernels
 from latent_digits.engine.autograd import first_order
 from latent_digits.engine.draws import LEVELS, draw_keys, draw_levels, normal_levels, share_of
 from latent_digits.engine.memory import batch_last
+from latent_digits.engine.recording import launch
 from latent_digits.engine.switch import is_off, takes
 
 
@@ -34,7 +35,9 @@ def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
         index = torch.arange(len(stored), device="cpu")
     out = torch.empty(*stored.shape[1:], len(index), dtype=torch.float32, device="cpu")
     images = stored.view(len(stored), -1)
-    kernels.pixels_batch_last(images.numpy(), index.numpy(), out.view(-1, len(index)).numpy())
+    launch(
+        kernels.pixels_batch_last, images.numpy(), index.numpy(), out.view(-1, len(index)).numpy()
+    )
     return out.movedim(-1, 0)
 
 
@@ -52,7 +55,7 @@ def noisy(x: Tensor, speckle: float, salt_pepper: float, mean: float, gaussian: 
         draws = draw_keys(1)[0], *share_of(len(x)), normal_levels()
         places = of_x.data_ptr(), out.data_ptr()
         arguments: tuple[Any, ...] = (*size, *places, *draws, speckle, shares, mean, gaussian)
-        kernels.noisy(*arguments)
+        launch(kernels.noisy, *arguments)
         return out.movedim(-1, 0)
     levels = draw_levels((3, *of_x.shape), x)
     y = (of_x * speckle).mul_(normal(levels[0], x)).add_(of_x).clamp_(0, 1)
@@ -91,7 +94,7 @@ class NormalSample(torch.autograd.Function):
         draws = draw_keys(1)[0], *share_of(mu.shape[1]), normal_levels()
         places = ctx.offset.data_ptr(), out.data_ptr()
         arguments: tuple[Any, ...] = (*mu.shape, mu.data_ptr(), log_var.data_ptr(), *draws, *places)
-        kernels.sample(*arguments)
+        launch(kernels.sample, *arguments)
         return out.t()
 
     @staticmethod
@@ -100,7 +103,7 @@ class NormalSample(torch.autograd.Function):
         gradient = batch_last(gradients[0])
         out = torch.empty_like(gradient)
         places = gradient.data_ptr(), ctx.offset.data_ptr(), out.data_ptr()
-        kernels.sample_vjp(out.numel(), *places)
+        launch(kernels.sample_vjp, out.numel(), *places)
         return gradients[0], out.t()
 
 
@@ -117,7 +120,14 @@ class SquaredError(torch.autograd.Function):
         ctx.x_hat, ctx.x, ctx.scale = batch_last(x_hat), batch_last(x), scale
         out = x_hat.new_empty(len(x))
         size = prod(x.shape[1:]), len(x)
-        kernels.squared_error(*size, ctx.x_hat.data_ptr(), ctx.x.data_ptr(), scale, out.data_ptr())
+        launch(
+            kernels.squared_error,
+            *size,
+            ctx.x_hat.data_ptr(),
+            ctx.x.data_ptr(),
+            scale,
+            out.data_ptr(),
+        )
         return out
 
     @staticmethod
@@ -126,7 +136,7 @@ class SquaredError(torch.autograd.Function):
         out, of_each = torch.empty_like(ctx.x), gradients[0].contiguous()
         size = prod(out.shape[:-1]), len(of_each)
         places = out.data_ptr(), of_each.data_ptr(), ctx.x_hat.data_ptr(), ctx.x.data_ptr()
-        kernels.squared_error_vjp(*size, *places, ctx.scale)
+        launch(kernels.squared_error_vjp, *size, *places, ctx.scale)
         return out.movedim(-1, 0), None, None
 
 
@@ -144,7 +154,7 @@ class KLDivergence(torch.autograd.Function):
         out = mu.new_empty(len(mu))
         latents, images = ctx.mu.shape
         places = ctx.mu.data_ptr(), ctx.log_var.data_ptr(), out.data_ptr()
-        kernels.kl_divergence(latents, images, *places)
+        launch(kernels.kl_divergence, latents, images, *places)
         return out
 
     @staticmethod
@@ -153,8 +163,17 @@ class KLDivergence(torch.autograd.Function):
         latents, images = ctx.mu.shape
         out, of_each = ctx.mu.new_empty(2, latents, images), gradients[0].contiguous()
         places = out.data_ptr(), of_each.data_ptr(), ctx.mu.data_ptr(), ctx.log_var.data_ptr()
-        kernels.kl_divergence_vjp(latents, images, *places)
+        launch(kernels.kl_divergence_vjp, latents, images, *places)
         return out[0].t(), out[1].t()
+
+
+def add_total(values: Tensor, total: Tensor) -> None:
+    """Add the sum of `values` to `total`, of float64."""
+    if takes(values):
+        row = values.contiguous()
+        launch(kernels.add_total, row.numel(), row.data_ptr(), total.data_ptr())
+    else:
+        total.add_(values.sum(dtype=torch.float64))
 
 
 def adam(
@@ -177,7 +196,7 @@ def adam(
         places = [vector.data_ptr() for vector in vectors]
         numbers = step_size, correction, beta1, beta2, epsilon
         arguments: tuple[Any, ...] = (len(values), *places, *numbers)
-        kernels.adam(*arguments)
+        launch(kernels.adam, *arguments)
         return
     mean.lerp_(gradients, 1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)

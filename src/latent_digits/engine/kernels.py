@@ -37,7 +37,7 @@ INPUT, OUTPUT = -1, -2
 # What compiled code knows of a step: in a table, a row a step. See `latent_digits.engine.chains`.
 KINDS = ("kind", "padding", "units", "dropped")
 SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
-PLACES = ("weight", "windows", "x", "y")
+PLACES = ("weight", "windows", "x", "y", "of_x", "of_y")
 STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 # What the threads of a team share: words that they change, each in a cache line of its own, and the
 # task of now, a step of a chain in one direction.
@@ -46,12 +46,12 @@ TICKET, DONE, ENDING, MODES = 0, 64, 128, 192  # bytes behind the team's address
 HELPED, CODE, FAILED = 136, 200, 208  # in lines that seldom change, or for one thread
 NUMBERS = ("work", "step", "phase", "images", "before", "batch")
 ADDRESSES = ("table", "x", "parameters", "key", "memory", "out")
-GRADIENTS = ("of_x", "gradients", "of_memory", "of_out")
+GRADIENTS = ("of_x", "gradients", "of_memory", "of_out", "given")
 TASK = np.dtype(
     {
         "names": [*NUMBERS, *ADDRESSES, *GRADIENTS],
-        "formats": [np.int64] * 16,
-        "offsets": [256 + 8 * n for n in range(16)],
+        "formats": [np.int64] * 17,
+        "offsets": [256 + 8 * n for n in range(17)],
     }
 )
 KEY_BYTES = 8
@@ -495,6 +495,14 @@ def pixels_batch_last(images, index, out):
 
 
 @compiled
+def add_total(numbers, values, total):
+    """Add so many `values` to `total`, of float64."""
+    values, total = floats(values, 0, (numbers,)), carray(to_float64(total), (1,))
+    for value in values:
+        total[0] += value
+
+
+@compiled
 def four_rows(x, index):
     """The rows of `x` at `index` [4]."""
     return x[index[0]], x[index[1]], x[index[2]], x[index[3]]
@@ -530,6 +538,7 @@ def pointer_to(kind):
 
 
 to_float32, to_uint32 = pointer_to(types.float32), pointer_to(types.uint32)
+to_float64 = pointer_to(types.float64)
 to_step, to_task = pointer_to(numba.from_dtype(STEP)), pointer_to(numba.from_dtype(TASK))
 
 
@@ -583,18 +592,32 @@ def forwards(team, threads, table, images, x, parameters, keys, before, batch, m
 
 @compiled
 def backwards(
-    team, threads, table, images, x, parameters, memory, out, of_x, gradients, of_memory, of_out
+    team,
+    threads,
+    table,
+    images,
+    x,
+    parameters,
+    memory,
+    out,
+    of_x,
+    gradients,
+    of_memory,
+    given,
+    of_out,
 ):
-    """The gradient of `x`, from that of `out` in `of_out` and what `forwards` left, to `of_x`.
+    """The gradient of `x`, from that of `out` as `given` and what `forwards` left, to `of_x`.
 
     All are addresses, as in `forwards`; that of `of_x` is 0 where it is not wanted. Gradients of
-    the parameters are added to `gradients`, in their order. What lies at `of_memory` and `of_out`
-    is overwritten.
+    the parameters are added to `gradients`, in their order. What lies at `of_memory` is
+    overwritten; at `of_out` is room for the gradient before a chain's last ReLU or sigmoid, or
+    where it ends with none what is given.
     """
     task = task_at(team)
     task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
     task.out, task.of_x, task.gradients, task.table = out, of_x, gradients, table.ctypes.data
-    task.of_memory, task.of_out, task.work = of_memory, of_out, BACKWARDS
+    task.of_memory, task.given, task.of_out = of_memory, given, of_out
+    task.work = BACKWARDS
     for n in range(len(table) - 1, -1, -1):
         step = table[n]
         for phase in range(2 if step.kind == CONV_TRANSPOSE else 1):
@@ -658,8 +681,8 @@ def address_of_parts():
 @compiled
 def forwards_part(task, step, part, count):
     """`do_part` of `forwards`."""
-    x = before_it(step, task.images, task.x, task.memory, task.out)
-    y = after_it(step, task.images, task.x, task.memory, task.out)
+    x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
+    y = after_it(step, step.y, task.images, task.x, task.memory, task.out)
     if step.kind == LINEAR:
         weight, bias = linear(step, task.parameters)
         a, b = bounds(len(weight), part, count)
@@ -691,10 +714,10 @@ def forwards_part(task, step, part, count):
 @compiled
 def backwards_part(task, step, part, count):
     """`do_part` of `backwards`."""
-    x = before_it(step, task.images, task.x, task.memory, task.out)
-    y = after_it(step, task.images, task.x, task.memory, task.out)
-    of_y = after_it(step, task.images, task.of_x, task.of_memory, task.of_out)
-    to_x = before_it(step, task.images, task.of_x, task.of_memory, task.of_out)
+    x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
+    y = after_it(step, step.y, task.images, task.x, task.memory, task.out)
+    of_y = after_it(step, step.of_y, task.images, task.of_x, task.of_memory, task.of_out)
+    to_x = before_it(step, step.of_x, task.images, task.of_x, task.of_memory, task.of_out)
     wanted = task.of_x != 0 or step.x != INPUT
     nothing = np.zeros(step.channels, np.float32)  # for a bias, which the way back has none of
     if step.kind == LINEAR:
@@ -732,10 +755,24 @@ def backwards_part(task, step, part, count):
             sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
     elif step.kind == RELU_DROPOUT:
         a, b = bounds(y.size, part, count)
+        copy_given(task, step, a, b)
         relu_dropout_vjp(of_y.ravel()[a:b], y.ravel()[a:b], step.dropped)
     elif step.kind == SIGMOID:
         a, b = bounds(y.size, part, count)
+        copy_given(task, step, a, b)
         sigmoid_vjp(of_y.ravel()[a:b], y.ravel()[a:b])
+
+
+@compiled
+def copy_given(task, step, start, stop):
+    """Of the gradient of a chain's output a part to where it may be changed."""
+    if step.y == OUTPUT:
+        given, out = (
+            floats(task.given, start, (stop - start,)),
+            floats(task.of_out, start, (stop - start,)),
+        )
+        for n in range(len(out)):
+            out[n] = given[n]
 
 
 @compiled
@@ -752,17 +789,17 @@ def bounds_of_pairs(size, part, count):
 
 
 @compiled
-def before_it(step, images, x, memory, out):
-    """The activation before `step` as [C, H, W, B]."""
+def before_it(step, place, images, x, memory, out):
+    """The activation before `step`, or its gradient, at `place`, as [C, H, W, B]."""
     shape = (step.channels, step.rows, step.cols, images)
-    return activation(step.x, shape, x, memory, out)
+    return activation(place, shape, x, memory, out)
 
 
 @compiled
-def after_it(step, images, x, memory, out):
-    """The activation after `step` as [C, H, W, B]."""
+def after_it(step, place, images, x, memory, out):
+    """The activation after `step`, or its gradient, at `place`, as [C, H, W, B]."""
     shape = (step.out_channels, step.out_rows, step.out_cols, images)
-    return activation(step.y, shape, x, memory, out)
+    return activation(place, shape, x, memory, out)
 
 
 @compiled

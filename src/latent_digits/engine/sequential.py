@@ -27,6 +27,7 @@ from latent_digits.engine.draws import draw_keys, share_of
 from latent_digits.engine.kernels import OUTPUT
 from latent_digits.engine.lowering import NAMES, SETTINGS, steps, why_not
 from latent_digits.engine.memory import Row, batch_last, in_a_row, split_like
+from latent_digits.engine.recording import launch
 from latent_digits.engine.switch import PLAIN, takes
 
 MOST_LINKS = 100
@@ -245,7 +246,7 @@ class Run:
         keys = draw_keys(chain.drops) if chain.drops else NO_KEYS
         left = self.memory.data_ptr(), self.y.data_ptr()
         arguments: tuple[Any, ...] = *given(chain, x, row), keys, *share_of(images), *left
-        kernels.forwards(*arguments)
+        launch(kernels.forwards, *arguments)
 
     def activation(self, place: int) -> Tensor:
         """What the step at `place` left, [units, ..., B]."""
@@ -281,14 +282,17 @@ class RunChain(torch.autograd.Function):
         chain, row = ctx.chain, ctx.row
         found = torch.zeros_like(row) if ctx.sums is None else ctx.sums
         of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        of_memory = torch.empty_like(memory)
-        of_y = gradients[0].movedim(0, -1).clone(memory_format=torch.contiguous_format)
+        of_memory = x.new_empty(chain.floats_back * x.shape[-1])
+        of_y = batch_last(
+            gradients[0].resolve_neg()
+        )  # others may read it, so it is not overwritten
+        room = torch.empty_like(of_y) if chain.reads_output else of_y
         results = of_x.data_ptr() if of_x is not None else 0, found.data_ptr()
         y = None if y is None else batch_last(y)  # what keeps saved tensors may lay it out anew
         left = memory.data_ptr(), 0 if y is None else y.data_ptr()
-        spare = of_memory.data_ptr(), of_y.data_ptr()
+        spare = of_memory.data_ptr(), of_y.data_ptr(), room.data_ptr()
         arguments: tuple[Any, ...] = (*given(chain, x, row), *left, *results, *spare)
-        kernels.backwards(*arguments)
+        launch(kernels.backwards, *arguments)
         of_input = None if of_x is None else of_x.movedim(-1, 0)
         parts = [None] if ctx.sums is not None else split_like(found, parameters)
         return of_input, None, None, None, *parts

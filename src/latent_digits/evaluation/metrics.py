@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from latent_digits.evaluation.arrays import (
     projections,
     variance_shares,
 )
+from latent_digits.evaluation.beside import beside
 from latent_digits.evaluation.measures import Evaluation, LabelledImages, Measured, Metrics, latents
 from latent_digits.models.networks import parameter_count
 from latent_digits.models.weights import load_model
@@ -94,6 +96,7 @@ def kind_of(name: str) -> str:
 
 SUFFIX = ".safetensors"
 CLASSIFIER = "classifier"  # how their kinds begin
+FEW = 2000  # latents, whose t-SNE takes no longer than to start a process
 MEASURED_BY: dict[str, Callable[[Evaluation, Models, Params, str], Measured]] = {
     "autoencoder": autoencoder,
     "denoiser": denoiser,
@@ -206,22 +209,41 @@ def digest_of_images(sample: LabelledImages) -> str:
     return fingerprint(sample.images.numpy(), sample.labels.numpy())[:12]
 
 
-def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> tuple[Arrays, Row]:
+@contextmanager
+def projecting(
+    evaluation: Evaluation, models: Models, params: Params
+) -> Iterator[Callable[[], Arrays]]:
+    """Begin `kept_projections` of the autoencoder's latents; what the block gets waits for them.
+
+    They are begun in a process of their own: t-SNE takes longer than all else of the stage.
+    """
+    z = latents(models.networks["ae"], evaluation.val.images)
+    arguments = z, params.evaluate.tsne_perplexity, evaluation.seed_for("tsne")
+    if len(z) < FEW:  # done sooner than a process starts
+        yield lambda: kept_projections(*arguments)
+    else:
+        with beside(kept_projections, *arguments) as projected:
+            yield projected
+
+
+def all_arrays(
+    evaluation: Evaluation, models: Models, params: Params, projected: Arrays
+) -> tuple[Arrays, Row]:
     """The content of `data/arrays.safetensors`: arrays, named such as "ae.input", and facts.
 
-    Without labels it lacks what a classifier reads, and `val.labels`.
+    `projected` is what `projecting` gave. Without labels it lacks what a classifier reads, and
+    `val.labels`.
     """
     network, val, classes = models.networks, evaluation.val, evaluation.classes
     shown, reader = val.images[:SHOWN], network.get("classifier")
     as_described, _ = denoisers_noises(params.noise)
     figure_3 = Noise(**params.noise.figure_3.model_dump())
     panel_seed, noise_seed = evaluation.seed_for("panel"), evaluation.seed_for("noise", "val")
-    steps, perplexity = params.evaluate.interpolation_steps, params.evaluate.tsne_perplexity
+    steps = params.evaluate.interpolation_steps
     z, planes = (
         latents(network["ae"], val.images),
         {name: latents(network[name], val.images) for name in ("ae_2d", "vae_2d")},
     )
-    projected = kept_projections(z, perplexity, evaluation.seed_for("tsne"))
     paths = {name: interpolation(network[name], val, steps) for name in ("ae", "vae")}
     latent_dim = models.about["vae"]["latent_dim"]
     drawn = prior_samples(network["vae"], latent_dim, evaluation.seed_for("prior"))
@@ -259,7 +281,7 @@ def all_arrays(evaluation: Evaluation, models: Models, params: Params) -> tuple[
 
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
-    """`projections`, from the last time if the latents are the same: t-SNE is most of the stage."""
+    """`projections`, from the last time if the latents are the same."""
     with ResumeCache("evaluate") as cache:
         slot = cache.slot("projections", z, perplexity, seed)
         if found := slot.load():

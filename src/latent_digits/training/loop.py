@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from latent_digits import engine
 from latent_digits.console import UserError
 from latent_digits.engine.draws import Share, sliced
-from latent_digits.engine.functional import pixels
+from latent_digits.engine.functional import add_total, pixels
 from latent_digits.models.objectives import Objective, measure
 from latent_digits.seeds import seed_for
 from latent_digits.training import ranks
@@ -21,6 +21,7 @@ from latent_digits.training.cores import seated
 from latent_digits.training.cuda_graphs import Replayed, Take
 from latent_digits.training.dead_units import Units
 from latent_digits.training.optimizers import WARMUP, Number, Optimization, clone, copy
+from latent_digits.training.repeated import Repeated, is_repeatable
 
 EpochMetrics = dict[str, float]
 
@@ -158,6 +159,7 @@ class Steps:
         self.model, self.objective, self.train = model, objective, train
         self.batch_size, self.optimization, self.corrupt = batch_size, optimization, corrupt
         self.totals: dict[str, Tensor] = {}
+        self.gradients: dict[Any, Tensor] = {}  # of the losses
         self.ranks = ranks.current()
         if self.ranks.processes > min(batch_size, len(train.inputs)):
             raise UserError(
@@ -168,6 +170,9 @@ class Steps:
         self.take: Take = self.learn
         if device.type == "cuda":
             self.take = Replayed(self.learn, batch_size, device)
+        self.repeated: Repeated | None = None
+        if device.type == "cpu" and self.ranks.processes == 1:
+            self.repeated = Repeated(self.differentiate, self.sums)
 
     def epoch(self, on_step: Callable[[], Any] = lambda: None) -> dict[str, float]:
         """One pass over the images in random order; the mean of each of the objective's values.
@@ -179,21 +184,33 @@ class Steps:
         for total in self.totals.values():
             total.zero_()
         inputs = self.train.inputs
-        order = torch.randperm(len(inputs), device=inputs.device)
-        for batch in order.split(self.batch_size):
+        batches = torch.randperm(len(inputs), device=inputs.device).split(self.batch_size)
+        if self.repeated:
+            self.repeated.begin(len(batches), is_repeatable(self.model))
+        for batch in batches:
             on_step()
             self.take(batch, self.optimization.next())
+        if self.repeated:
+            self.repeated.end()
         sums = self.ranks.sums(self.totals, self.totals)
         return {name: total / len(inputs) for name, total in sums.items()}
 
     def learn(self, batch: Tensor, numbers: Sequence[Number]) -> None:
         """A step on the images at `batch`, with the numbers of `Optimization.next`."""
+        (self.repeated or self.differentiate)(batch)
+        self.ranks.add_up(self.optimization.flat.gradients)
+        self.optimization.update(numbers)
+
+    def differentiate(self, batch: Tensor) -> None:
+        """Add this process's share of the gradients of a batch, and of its values."""
         part = self.ranks.slice(len(batch))
         if part.start < part.stop:  # an epoch's last batch may be too small for all processes
             with sliced(Share(part.start, len(batch))), self.ranks.autocast():
                 self.backward(batch[part], 1 / len(batch))
-        self.ranks.add_up(self.optimization.flat.gradients)
-        self.optimization.update(numbers)
+
+    def sums(self) -> list[Tensor]:
+        """What `differentiate` adds to."""
+        return [self.optimization.flat.gradients, *self.totals.values()]
 
     def backward(self, batch: Tensor, weight: float) -> None:
         """Add the gradients of the images at `batch`, each with `weight`, and their values."""
@@ -203,13 +220,18 @@ class Steps:
         x = x if self.corrupt is None else self.corrupt(x)
         with engine.adding():
             values = self.objective(self.model, x, target)
-            values["loss"].backward(torch.full_like(values["loss"], weight))
+            values["loss"].backward(self.weights(values["loss"], weight))
         for name, value in values.items():
-            total = value.detach().sum(dtype=torch.float64)
-            if name in self.totals:
-                self.totals[name].add_(total)
-            else:
-                self.totals[name] = total
+            if name not in self.totals:
+                self.totals[name] = value.new_zeros((), dtype=torch.float64)
+            add_total(value.detach(), self.totals[name])
+
+    def weights(self, loss: Tensor, weight: float) -> Tensor:
+        """The gradient of a batch's `loss`, [B]: of each image the same."""
+        key = loss.shape, weight, loss.dtype
+        if key not in self.gradients:
+            self.gradients[key] = torch.full_like(loss, weight)
+        return self.gradients[key]
 
 
 def best_so_far(losses: Iterable[float]) -> list[float]:

@@ -1,0 +1,100 @@
+"""A piece of work done again without the Python that it came from, as a CUDA graph is on a GPU.
+
+A step of a small network is a dozen compiled functions and PyTorch operations on a CPU, and what
+leads to them, through modules, autograd and checks, takes a third as long. It leads to the same
+ones at every step. So these are recorded once, with the memory that they used, and called again.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from threading import local
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+UNFILLED = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided")} | {
+    f"aten::{name}" for name in ("new_empty", "new_empty_strided")
+}
+
+
+class Current(local):
+    """The recording that a thread is at."""
+
+    recording: "Recording | None" = None
+
+
+_current = Current()
+
+
+def launch(kernel: Callable[..., None], *arguments: Any) -> None:
+    """Call a compiled function, in a way that is recorded."""
+    kernel(*arguments)
+    recording = _current.recording
+    while recording is not None:
+        recording.calls.append((kernel, arguments))
+        recording = recording.outer
+
+
+class Recording(TorchDispatchMode):
+    """What was called within its block; `replay` calls it again, with the same numbers and memory.
+
+    It holds all memory that was used. `refused` says that a replay would not follow: numbers were
+    read into Python, or how many there are depends on what they are.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.kept: list[Any] = []
+        self.refused = False
+        self.outer: Recording | None = None
+
+    def __enter__(self) -> "Recording":
+        self.outer, _current.recording = _current.recording, self
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        _current.recording = self.outer
+        super().__exit__(*exception)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        again = partial(func, *args, **(kwargs or {}))
+        result = again()
+        self.kept += [args, result]
+        made = [one for one in tree_leaves(result) if isinstance(one, Tensor)]
+        if depends_on_numbers(func, args):
+            self.refused = True
+        elif func._schema.is_mutable:
+            self.calls.append((again, ()))
+            self.refused |= any(one.alias_info is None for one in func._schema.returns)
+        elif not made:
+            self.refused = True
+        elif not (func.is_view or func._schema.name in UNFILLED):
+            self.calls.append((refill, (again, made)))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Do all of it again."""
+        for function, arguments in self.calls:
+            function(*arguments)
+
+
+def depends_on_numbers(func: Any, arguments: Any) -> bool:
+    """Whether the shape of what an operation gives does."""
+    if torch.Tag.dynamic_output_shape not in func.tags:
+        return False
+    indices = [one for one in tree_leaves(arguments[1:]) if isinstance(one, Tensor)]
+    return func._schema.name != "aten::index" or any(
+        one.dtype in (torch.bool, torch.uint8) for one in indices
+    )
+
+
+def refill(operation: Callable[[], Any], places: list[Tensor]) -> None:
+    """Let an operation's results be in the memory where they were the first time."""
+    made = [one for one in tree_leaves(operation()) if isinstance(one, Tensor)]
+    for place, one in zip(places, made, strict=True):
+        place.copy_(one)

@@ -1,0 +1,108 @@
+"""What was recorded is done again: the same bits as anew, with the numbers that lie there now."""
+
+from collections.abc import Callable
+from threading import Thread
+
+import pytest
+import torch
+from torch import Tensor
+
+from latent_digits import engine
+from latent_digits.engine.functional import add_total, noisy, pixels
+from latent_digits.models.losses import accuracy, cross_entropy, mean_squared_error
+from latent_digits.models.networks import Autoencoder, Classifier, Encoder, Head
+
+IMAGES = torch.arange(40 * 784).remainder(251).to(torch.uint8).view(40, 1, 28, 28)
+
+
+def step(model: torch.nn.Module, batch: Tensor, total: Tensor) -> None:
+    """What a step of training does: noise, a loss, gradients."""
+    x = pixels(IMAGES, batch)
+    with engine.adding():
+        loss = mean_squared_error(model(noisy(x, 0.5, 0.05, 0.3, 0.7)), x)
+        loss.backward(torch.ones_like(loss))
+    add_total(loss.detach(), total)
+
+
+def classify(model: torch.nn.Module, batch: Tensor, total: Tensor) -> None:
+    """Losses that the engine has no kernels for."""
+    logits, labels = model(pixels(IMAGES, batch)), batch % 10
+    loss = cross_entropy(logits, labels)
+    loss.backward(torch.ones_like(loss))
+    add_total(loss.detach() + accuracy(logits.detach(), labels), total)
+
+
+@pytest.mark.parametrize("run", [step, classify])
+def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
+    torch.manual_seed(0)
+    model: torch.nn.Module = Autoencoder(9, 0.3)
+    if run is classify:
+        model = Classifier(Encoder(9, 0.3), Head(9, 12))
+    engine.accelerate(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    batch, total = torch.arange(20), torch.zeros((), dtype=torch.float64)
+    run(model, batch, total)
+    with engine.Recording() as recording:
+        run(model, batch, total)
+    assert not recording.refused
+    outcomes = []
+    for take in (recording.replay, lambda: run(model, batch, total)):
+        torch.manual_seed(1)
+        batch.copy_(torch.arange(20, 40))
+        total.zero_()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.grad.zero_()
+        take()
+        gradients = [parameter.grad.clone() for parameter in model.parameters()]
+        outcomes.append([total.clone(), *gradients])
+        assert total > 0
+        assert any(gradient.any() for gradient in gradients)
+    assert all(map(torch.equal, *outcomes))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: torch.nn.functional.rrelu(x, training=True),
+    ],
+    ids=["a number", "a mask", "places", "results beside what is changed"],
+)
+def test_what_a_replay_would_not_follow_is_said(work: Callable[[Tensor], object]) -> None:
+    with engine.Recording() as recording:
+        work(torch.tensor([-1.0, 2.0]))
+    assert recording.refused
+
+
+def test_images_by_their_numbers_are_followed() -> None:
+    images, index = torch.rand(4, 3), torch.tensor([0, 1])
+    with engine.Recording() as recording:
+        found = pixels(images, index)
+    assert not recording.refused
+    index.copy_(torch.tensor([3, 2]))
+    recording.replay()
+    assert torch.equal(found, images[[3, 2]])
+
+
+def test_another_thread_is_not_recorded() -> None:
+    with engine.Recording() as outer:
+        thread = Thread(target=pixels, args=(IMAGES,))
+        thread.start()
+        thread.join()
+        assert not outer.calls
+        with engine.Recording() as inner:
+            pixels(IMAGES)
+        pixels(IMAGES)
+    assert len(outer.calls) == 2 * len(inner.calls) > 0
+
+
+def test_nothing_is_recorded_after_the_block() -> None:
+    with engine.Recording() as recording:
+        pass
+    pixels(IMAGES)
+    noisy(torch.rand(2, 3), 0.1, 0.1, 0.1, 0.1)
+    assert not recording.calls
