@@ -1,8 +1,8 @@
 """`make bench`: an epoch of training, this project's way and the usual ways, in turn.
 
 Each round runs every way once, one after the other, so that a noisy neighbour meets them all; what
-is reported is medians over rounds, with quartiles, and ratios within a round. Writes
-`benchmarks/results/speed.json`, and from it `benchmarks/README.md` and a plot.
+is reported is medians over rounds, with quartiles, and ratios within a round. Writes a file and a
+plot of this kind of processor to `benchmarks/results`, and `benchmarks/README.md` of all kinds.
 """
 
 import json
@@ -31,7 +31,12 @@ from peers import BATCH, loss_of, plain_model
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 SPLIT = PROJECT / "data/split"
-RESULTS = HERE / "results/speed.json"
+RESULTS = HERE / "results"
+# By which vectors a processor has: what PyTorch is compared with depends on it.
+PROCESSORS = {
+    "avx2": "A processor without AVX-512",
+    "avx512": "A processor with AVX-512",
+}
 ROUNDS = 5
 KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
 OURS, HOST_VECTORS = "this project", "this project, the processor's own vectors"
@@ -158,6 +163,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def vectors() -> str:
+    """The kind of this processor, of PROCESSORS."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    return "avx512" if "avx512f" in flags else "avx2"
+
+
 def images_in(name: str) -> int:
     with safe_open(SPLIT / f"{name}.safetensors", "pt") as file:
         return file.get_slice("images").get_shape()[0]
@@ -205,20 +216,15 @@ def step_ms(kind: str, results: dict[str, Any], way: str) -> list[float]:
     return [1e3 * t / steps for t in column(results["kinds"][kind]["rounds"], way, "train")]
 
 
-def page(results: dict[str, Any]) -> str:
-    m, images = results["machine"], results["images"]
-    rounds = min(len(found["rounds"]) for found in results["kinds"].values())
+def page(found: dict[str, dict[str, Any]]) -> str:
+    """What `benchmarks/README.md` says, of the results of each kind of processor."""
     lines = [
         "# How fast",
         "",
-        f"Written by `make bench` on {m['date']} at commit {m['commit']}: {m['cores']} cores of "
-        f"{m['cpu']}, Python {m['python']}, PyTorch {m['torch']}, "
-        + ("a GPU was there but not used." if m["gpu"] else "no GPU: its figures were not taken."),
-        f"An epoch is {images['train']} training images and a validation over {images['val']}. "
-        f"Every number is the median of {rounds} rounds with its quartiles; a round runs each way "
-        "once, one after the other, and ratios are taken within a round.",
-        "",
-        "![Epochs/min](results/speed.svg)",
+        "Written by `make bench`, which measures on the kind of processor that it runs on. "
+        "An epoch is the training images and a validation. Every number is the median of the "
+        "rounds with its quartiles; a round runs each way once, one after the other, and ratios "
+        "are taken within a round.",
         "",
         "- *the original report's way*: Lightning's Trainer, one image at a time through a "
         "`DataLoader`, all threads; its set-up is not counted.",
@@ -233,36 +239,53 @@ def page(results: dict[str, Any]) -> str:
         "All have the same networks, batch sizes and settings of the allocator and of denormal "
         "numbers; all but the original report's way draw the validation noise once.",
         "",
-        "## Epochs/min, whole machine",
+        "The matrix limit of a step is its matrix work at the rate of a 1024³ product on one core, "
+        "measured with both cores busy; the memory limit is what its layers with weights give, "
+        "with the gradients, each written and read once, at the rate of a large copy.",
+        "",
+    ]
+    for kind, results in found.items():
+        lines += section(kind, results)
+    return "\n".join(lines) + (HERE / "notes.md").read_text(encoding="utf-8")
+
+
+def section(processor: str, results: dict[str, Any]) -> list[str]:
+    """The part of the page for a kind of processor."""
+    m, images = results["machine"], results["images"]
+    rounds = min(len(found["rounds"]) for found in results["kinds"].values())
+    all_rounds = {kind: results["kinds"][kind]["rounds"] for kind in KINDS}
+    lines = [
+        f"## {PROCESSORS[processor]}",
+        "",
+        f"{m['date']}, commit {m['commit']}: {m['cores']} cores of {m['cpu']}, "
+        f"Python {m['python']}, PyTorch {m['torch']}, "
+        + ("a GPU was there but not used" if m["gpu"] else "no GPU")
+        + f"; {rounds} rounds; {images['train']} images and {images['val']}.",
+        "",
+        f"![Epochs/min](results/{processor}.svg)",
+        "",
+        "Epochs/min, whole machine",
         "",
         "| | " + " | ".join(KINDS.values()) + " |",
         "| --- |" + " ---: |" * len(KINDS),
     ]
-    all_rounds = {kind: results["kinds"][kind]["rounds"] for kind in KINDS}
-    for way in WAYS:
+    measured = [way for way in WAYS if way in all_rounds["vae"][0]]
+    for way in measured:
         cells = [
-            spread(column(all_rounds[kind], way, "epochs_a_minute"), ".1f")
-            if way in ways_of(kind)
-            else "–"
-            for kind in KINDS
+            spread(column(rounds, way, "epochs_a_minute"), ".1f") if way in rounds[0] else "–"
+            for rounds in all_rounds.values()
         ]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
     lines += ["", "This project against", "", "| | " + " | ".join(KINDS.values()) + " |"]
     lines.append("| --- |" + " ---: |" * len(KINDS))
-    for way in list(WAYS)[:-1]:
-        form = ".2f" if way == HOST_VECTORS else ".1f"
+    for way in measured[:-1]:
+        form = ".2f" if way in (HOST_VECTORS, ALONE) else ".1f"
         cells = [
-            f"{spread(ratios(all_rounds[kind], way), form)} ×" if way in ways_of(kind) else "–"
-            for kind in KINDS
+            f"{spread(ratios(rounds, way), form)} ×" if way in rounds[0] else "–"
+            for rounds in all_rounds.values()
         ]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
     lines += [
-        "",
-        "## The limit of a step",
-        "",
-        "The matrix work of a step at the rate of a 1024³ product on one core, measured with both "
-        "cores busy, and what its layers with weights give, with the gradients, each written and "
-        "read once, at the rate of a large copy.",
         "",
         "| | step, ms | matrix limit, ms | ratio | memory limit, ms |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -277,7 +300,7 @@ def page(results: dict[str, Any]) -> str:
             f"| {name}, batch {BATCH[kind]} | {spread(steps)} | {spread(limits)} "
             f"| {spread(ratio)} | {spread(memory)} |"
         )
-    return "\n".join(lines) + "\n" + (HERE / "notes.md").read_text(encoding="utf-8")
+    return [*lines, ""]
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -285,17 +308,18 @@ def plot(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "speed"
+    ways = [way for way in reversed(WAYS) if way in results["kinds"]["vae"]["rounds"][0]]
     figure, axes = plt.subplots(1, len(KINDS), figsize=(11, 2.6), sharey=True)
     for axis, (kind, name) in zip(axes, KINDS.items(), strict=True):
         rounds = results["kinds"][kind]["rounds"]
-        for place, way in enumerate(reversed(WAYS)):
-            if way not in ways_of(kind):
+        for place, way in enumerate(ways):
+            if way not in rounds[0]:
                 continue
             low, middle, high = statistics.quantiles(column(rounds, way, "epochs_a_minute"), n=4)
             axis.barh(place, middle, color="#0072B2" if way == OURS else "#999999")
             axis.plot([low, high], [place, place], color="black", linewidth=1)
             axis.text(high, place, f" {middle:.1f}", va="center", fontsize=9)
-        axis.set_yticks(range(len(WAYS)), list(reversed(WAYS)))
+        axis.set_yticks(range(len(ways)), ways)
         axis.set_title(name)
         axis.set_xlabel("epochs/min")
         axis.margins(x=0.18)
@@ -306,11 +330,18 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     if "--page" not in sys.argv:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    plot(results, RESULTS.with_suffix(".svg"))
-    (HERE / "README.md").write_text(page(results), encoding="utf-8")
+        RESULTS.mkdir(exist_ok=True)
+        here = RESULTS / f"{vectors()}.json"
+        here.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    files = {kind: RESULTS / f"{kind}.json" for kind in PROCESSORS}
+    found = {
+        kind: json.loads(file.read_text(encoding="utf-8"))
+        for kind, file in files.items()
+        if file.exists()
+    }
+    for kind, results in found.items():
+        plot(results, files[kind].with_suffix(".svg"))
+    (HERE / "README.md").write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
