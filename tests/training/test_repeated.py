@@ -112,6 +112,19 @@ def test_one_that_changes_within_an_epoch_is_refused(
         history(lambda: Autoencoder(4, 0.3), objective)
 
 
+def test_one_that_has_changed_is_refused_before_other_threads_record_it_anew(
+    replays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([1] * 6 + [2] * 100)
+    monkeypatch.setattr(
+        "latent_digits.training.cores.Cores.share", lambda self: engine.use_threads(next(counts))
+    )
+    objective = Counting(lambda asked: 1.0 if len(replays) < 3 else 0.5)
+    with pytest.raises(UserError, match="let it change at every step"):
+        history(lambda: Autoencoder(4, 0.3), objective)
+    assert len(replays) < 8  # the epoch had not ended
+
+
 def test_one_that_changes_between_epochs_is_followed(
     replays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
