@@ -117,6 +117,22 @@ def test_one_thread_whatever_the_number_of_cores() -> None:
         torch.set_num_threads(1)
 
 
+def test_two_threads_whatever_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+    cores = os.sched_getaffinity(0)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with arithmetic.one_thread():
+        try:
+            os.sched_setaffinity(0, {min(cores)})
+            with arithmetic.two_threads():
+                assert _openmp_effective_n_threads() == 2
+        finally:
+            os.sched_setaffinity(0, cores)
+        assert _openmp_effective_n_threads() == 1
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
 def test_denormals_are_zero_where_they_are_flushed() -> None:
     tiny = torch.tensor([1e-30])
     with arithmetic.one_thread(flush_denormals=True):

@@ -44,6 +44,7 @@ CPU, LOCK = "/proc/cpuinfo", "requirements.lock"
 
 def settle() -> None:
     """Set the variables, where the processor can do what they ask for."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # who waits leaves the core to others
     if missing() or HOST in os.environ:
         return
     others = {CONTRARY: "", **VARIABLES}
@@ -85,6 +86,26 @@ def one_thread(flush_denormals: bool = False) -> Iterator[None]:
     torch.set_flush_denormal(flush_denormals)
     with threadpool_limits(1):
         yield
+
+
+@contextmanager
+def two_threads() -> Iterator[None]:
+    """Within the block scikit-learn's loops have two threads, on a machine with one core too.
+
+    Their sums are then of two parts, which give the same number in either order; of three they
+    would not.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "2"  # else scikit-learn takes no more than there are cores
+    try:
+        with threadpool_limits(2, user_api="openmp"):
+            yield
+    finally:
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def in_force() -> dict[str, str]:

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
+from latent_digits.arithmetic import two_threads
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.engine.functional import normal_sample, pixels
 from latent_digits.evaluation.measures import (
@@ -142,14 +143,18 @@ def variance_shares(z: np.ndarray) -> np.ndarray:
 def projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """Latents [N, Z] in two dimensions: by PCA, with its shares of variance, and by t-SNE.
 
-    van der Maaten & Hinton 2008, started from the principal components.
+    van der Maaten & Hinton 2008, started from the principal components. `variance_shares` are those
+    of all components.
     """
     pca = PCA(2, svd_solver="covariance_eigh")
     tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed % 2**32)
+    with two_threads():
+        embedded = tsne.fit_transform(z)
     return {
         "pca": pca.fit_transform(z),
         "pca_share": pca.explained_variance_ratio_,
-        "tsne": tsne.fit_transform(z),
+        "variance_shares": variance_shares(z),
+        "tsne": embedded,
     }
 
 

@@ -29,7 +29,6 @@ from latent_digits.evaluation.arrays import (
     pairs,
     prior_samples,
     projections,
-    variance_shares,
 )
 from latent_digits.evaluation.beside import beside
 from latent_digits.evaluation.measures import Evaluation, LabelledImages, Measured, Metrics, latents
@@ -240,16 +239,13 @@ def all_arrays(
     figure_3 = Noise(**params.noise.figure_3.model_dump())
     panel_seed, noise_seed = evaluation.seed_for("panel"), evaluation.seed_for("noise", "val")
     steps = params.evaluate.interpolation_steps
-    z, planes = (
-        latents(network["ae"], val.images),
-        {name: latents(network[name], val.images) for name in ("ae_2d", "vae_2d")},
-    )
+    planes = {name: latents(network[name], val.images) for name in ("ae_2d", "vae_2d")}
     paths = {name: interpolation(network[name], val, steps) for name in ("ae", "vae")}
     latent_dim = models.about["vae"]["latent_dim"]
     drawn = prior_samples(network["vae"], latent_dim, evaluation.seed_for("prior"))
     denoised, counts = denoising(network["denoiser"], reader, val, as_described, noise_seed)
     groups: dict[str, Arrays] = {
-        "ae": pairs(network["ae"], shown) | projected | {"variance_shares": variance_shares(z)},
+        "ae": pairs(network["ae"], shown) | projected,
         "vae": pairs(network["vae"], shown) | {"prior": drawn},
         "path": paths,
         "noise": {
