@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latent_digits import engine
+from latent_digits.engine import kernels
 from latent_digits.engine.functional import add_total, noisy, pixels
 from latent_digits.models.losses import accuracy, cross_entropy, mean_squared_error
 from latent_digits.models.networks import Autoencoder, Classifier, Encoder, Head
@@ -76,6 +77,31 @@ def test_what_a_replay_would_not_follow_is_said(work: Callable[[Tensor], object]
     with engine.Recording() as recording:
         work(torch.tensor([-1.0, 2.0]))
     assert recording.refused
+
+
+@pytest.mark.parametrize(
+    ("work", "taken"),
+    [
+        (lambda x, y: x + y, True),
+        (lambda x, y: x.t() + y.t(), True),
+        (lambda x, y: torch.add(x, y, alpha=2), False),
+        (lambda x, y: x + y.t().contiguous().t(), False),
+        (lambda x, y: x + y[0], False),
+        (lambda x, y: x + 1, False),
+        (lambda x, y: x + torch._neg_view(y), False),
+        (lambda x, y: x.double() + y, False),
+    ],
+    ids=["rows", "columns", "a multiple", "laid out", "of rows", "number", "negated", "doubles"],
+)
+def test_sums_of_two_tensors_are_a_kernels(work, taken: bool) -> None:
+    x, y = torch.rand(4, 3), torch.rand(4, 3)
+    with engine.Recording() as recording:
+        found = work(x, y)
+    assert (recording.calls[-1][0] is kernels.sum_of_two) == taken
+    x.copy_(torch.rand(4, 3))
+    y.copy_(torch.rand(4, 3))
+    recording.replay()
+    assert torch.equal(found, work(x, y))
 
 
 def test_images_by_their_numbers_are_followed() -> None:

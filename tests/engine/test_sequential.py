@@ -66,7 +66,7 @@ def expect_plain(model: nn.Module, x: Tensor | None = None, chain: bool = False)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("count", [1, 5, 64])
+@pytest.mark.parametrize("count", [1, 5, 20, 64, 100])
 def test_values_and_gradients(dropout: float, count: int) -> None:
     expect_plain(engine.accelerate(network(dropout)), images(count), chain=True)
 
@@ -249,17 +249,17 @@ def test_a_convolution_of_any_size(
 
 @pytest.mark.parametrize("size", [(14, 14), (7, 7), (3, 3), (1, 1), (5, 2)])
 @pytest.mark.parametrize(("padding", "extra"), [(0, 0), (1, 1), (1, 0), (0, 1)])
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("channels", "count"), [(1, 4), (1, 70), (2, 20)])
 def test_a_transposed_convolution_of_any_size(
-    size: tuple[int, int], padding: int, extra: int, channels: int
+    size: tuple[int, int], padding: int, extra: int, channels: int, count: int
 ) -> None:
     torch.manual_seed(0)
     layer = nn.ConvTranspose2d(3, channels, 3, stride=2, padding=padding, output_padding=extra)
-    expect_plain(engine.accelerate(nn.Sequential(layer)), torch.rand(4, 3, *size), chain=True)
+    expect_plain(engine.accelerate(nn.Sequential(layer)), torch.rand(count, 3, *size), chain=True)
 
 
 @pytest.mark.parametrize(("inputs", "units"), [(1, 1), (7, 3), (8, 8), (17, 9), (33, 64)])
-@pytest.mark.parametrize("count", [1, 5, 64])
+@pytest.mark.parametrize("count", [1, 5, 36, 64])
 def test_a_linear_layer_of_any_size(inputs: int, units: int, count: int) -> None:
     torch.manual_seed(0)
     model = engine.accelerate(nn.Sequential(nn.Linear(inputs, units)))

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from latent_digits.engine.kernels import (
-    CONV,
-    CONV_TRANSPOSE,
     INPUT,
     OUTPUT,
     RELU_DROPOUT,
@@ -35,7 +33,6 @@ class Step(NamedTuple):
     y: Shape
     parameters: int = 0  # how many numbers weight and bias are, which follow each other
     padding: int = 0
-    windows: int = 0  # floats that a convolution keeps for its derivative, or needs for it
     units: int = 0  # each dropped or kept as a whole
     dropped: int = 0  # of `kernels.LEVELS`
 
@@ -65,8 +62,6 @@ def chain(steps: Sequence[Step]) -> Chain:
     room = max((prod(step.y) for step in steps[:last]), default=0)
     for n, step in enumerate(steps):
         x, of_x = y, of_y
-        windows = 2 * room if step.kind == CONV_TRANSPOSE else floats
-        floats += step.windows if step.kind == CONV else 0
         if n == last:
             y = of_y = OUTPUT
         elif step.kind not in IN_PLACE:
@@ -74,13 +69,10 @@ def chain(steps: Sequence[Step]) -> Chain:
             floats += prod(step.y)
         sizes = [size for shape in (step.x, step.y) for size in (*shape, 1, 1)[:3]]
         numbers = step.kind, step.padding, step.units, step.dropped
-        rows.append((*numbers, *sizes, weight, windows, x, y, of_x, of_y))
+        rows.append((*numbers, *sizes, weight, x, y, of_x, of_y))
         weight += step.parameters
-    back = max((step.windows for step in steps if step.kind == CONV_TRANSPOSE), default=0)
     drops = sum(step.dropped > 0 for step in steps)
     reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
     shapes = [step.y for step in steps]
     strides = [prod(shapes[-1][n + 1 :]) for n in range(len(shapes[-1]))]
-    return Chain(
-        np.array(rows, STEP), floats, 2 * room + back, shapes, strides, drops, reads_output
-    )
+    return Chain(np.array(rows, STEP), floats, 2 * room, shapes, strides, drops, reads_output)

@@ -6,7 +6,8 @@ over consecutive floats and becomes vector instructions. Callers state the same 
 operations, for other devices, and tests hold the two equal.
 
 Compiled code is kept in `__pycache__`, so that a process compiles nothing that another has. All of
-it is in this file, since Numba sees a change only in the file of the function that is called.
+it is in this file, since Numba sees a change only in the file of the function that is called. An
+array whose address is taken is named once more behind the last use of this: it would be freed.
 
 C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 kernel makes of them.
 """
@@ -20,6 +21,7 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types  # pyright: ignore[reportPrivateImportUsage]
 from numba.core.ccallback import CFunc
+from numba.extending import models, register_model
 
 # Typed for Python, which does not call them: within compiled code they mean something else.
 carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
@@ -28,8 +30,6 @@ intrinsic: Any = extending.intrinsic
 compiled = njit(cache=True, error_model="numpy")
 # Without Python's lock, for a thread that works while another holds it.
 released = njit(cache=True, error_model="numpy", nogil=True)
-# Sums of products in whichever order suits the machine, as a matrix product's are.
-contracted = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 
 LINEAR, CONV, CONV_TRANSPOSE, RELU_DROPOUT, SIGMOID, RESHAPE = range(6)  # kinds of steps
 # Activations begin so many floats an image into memory, but for a chain's input and its output.
@@ -37,239 +37,357 @@ INPUT, OUTPUT = -1, -2
 # What compiled code knows of a step: in a table, a row a step. See `latent_digits.engine.chains`.
 KINDS = ("kind", "padding", "units", "dropped")
 SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
-PLACES = ("weight", "windows", "x", "y", "of_x", "of_y")
+PLACES = ("weight", "x", "y", "of_x", "of_y")
 STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 # What the threads of a team share: words that they change, each in a cache line of its own, and the
 # task of now, a step of a chain in one direction.
 FORWARDS, BACKWARDS = range(2)
 TICKET, DONE, ENDING, MODES = 0, 64, 128, 192  # bytes behind the team's address
 HELPED, CODE, FAILED = 136, 200, 208  # in lines that seldom change, or for one thread
-NUMBERS = ("work", "step", "phase", "images", "before", "batch")
+NUMBERS = ("work", "step", "images", "before", "batch")
 ADDRESSES = ("table", "x", "parameters", "key", "memory", "out")
 GRADIENTS = ("of_x", "gradients", "of_memory", "of_out", "given")
 TASK = np.dtype(
     {
         "names": [*NUMBERS, *ADDRESSES, *GRADIENTS],
-        "formats": [np.int64] * 17,
-        "offsets": [256 + 8 * n for n in range(17)],
+        "formats": [np.int64] * 16,
+        "offsets": [256 + 8 * n for n in range(16)],
     }
 )
 KEY_BYTES = 8
 LOWER = 2**32 - 1  # half of an int64
 WORTH_DIVIDING = 200_000  # products; some five microseconds
+LANES = 16  # numbers computed side by side: two registers of AVX2
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
 
 
-@contracted
+@compiled
 def product(weight, x, bias, out):
     """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M]."""
-    units, inputs = weight.shape
-    for m in range(units):
-        out[m] = bias[m]
-    for k in range(0, inputs - 7, 8):
-        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
-        x4, x5, x6, x7 = x[k + 4], x[k + 5], x[k + 6], x[k + 7]
-        for m in range(units):
-            w, y = weight[m, k : k + 8], out[m]
-            w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
-            for b in range(len(y)):
-                left = w0 * x0[b] + w1 * x1[b] + w2 * x2[b] + w3 * x3[b]
-                right = w4 * x4[b] + w5 * x5[b] + w6 * x6[b] + w7 * x7[b]
-                y[b] = y[b] + left + right
-    for k in range(inputs // 8 * 8, inputs):
-        for m in range(units):
-            w, y, x0 = weight[m, k], out[m], x[k]
-            for b in range(len(y)):
-                y[b] += w * x0[b]
+    inputs = weight.shape[1]
+    rows, weights = np.empty(inputs, np.int64), np.empty(inputs, np.int64)
+    for t in range(inputs):
+        k = in_order(t, inputs // 8 * 8)
+        rows[t] = x.ctypes.data + k * x.strides[0]
+        weights[t] = weight.ctypes.data + k * weight.strides[1]
+    terms = rows, weights, inputs, weight.strides[0]
+    weighted_sums(terms, bias, out.ctypes.data, out.strides[0], out.shape[1])
 
 
-@contracted
+@compiled
+def in_order(t, count):
+    """Which term is added as the `t`-th of so many.
+
+    Any order would do. This one, the second of four first, is one that a compiler had chosen when
+    the results in git were first computed.
+    """
+    return t ^ 1 if t % 4 < 2 and t | 1 < count else t
+
+
+@compiled
+def weighted_sums(terms, bias, out, stride, length):
+    """For each unit m of `bias` [M] and n < `length`: the bias + Σ weight[m] · row[n], to `out`.
+
+    `terms` are addresses of rows, those of their weights, how many there are, and how many bytes
+    after a weight the next unit's lies; at `out` the next unit's numbers follow after `stride`.
+    Each number is one chain of fused multiply-adds, a term after the other: the same bits however
+    long the vectors are, and whichever numbers are computed side by side.
+    """
+    if length >= LANES:
+        if len(bias) == 1 and length >= 4 * LANES:
+            sums_of_one_unit(terms, bias.ctypes.data, out, length)
+        else:
+            sums_of_units(terms, bias, out, stride, length)
+    else:  # rows are copied, to be long enough, and what comes of them is copied back
+        rows, weights, count, weight_stride = terms
+        room, places = np.zeros((count + len(bias), LANES), bias.dtype), np.empty(count, np.int64)
+        for t in range(count):
+            row, places[t] = floats(rows[t], 0, (length,)), room.ctypes.data + t * room.strides[0]
+            for n in range(length):
+                room[t, n] = row[n]
+        terms, end = (places, weights, count, weight_stride), count * room.strides[0]
+        sums_of_units(terms, bias, room.ctypes.data + end, room.strides[0], LANES)
+        for m in range(len(bias)):
+            row = floats(out + m * stride, 0, (length,))
+            for n in range(length):
+                row[n] = room[count + m, n]
+
+
+@compiled
+def sums_of_units(terms, bias, out, stride, length):
+    """`weighted_sums`, of four units `LANES` numbers at a time: as a core has registers for.
+
+    What is left of either is taken together with some that were done before.
+    """
+    rows, weights, count, weight_stride = terms
+    biases, last = bias.ctypes.data, len(bias) - 1
+    for first in range(0, len(bias), 4):
+        m0 = max(min(first, len(bias) - 4), 0)
+        m1, m2, m3 = min(m0 + 1, last), min(m0 + 2, last), min(m0 + 3, last)
+        for begin in range(0, length, LANES):
+            n = 4 * min(begin, length - LANES)
+            y0, y1 = spread(biases + 4 * m0), spread(biases + 4 * m1)
+            y2, y3 = spread(biases + 4 * m2), spread(biases + 4 * m3)
+            for t in range(count):
+                x, w = wide(rows[t] + n), weights[t]
+                y0 = fma(spread(w + m0 * weight_stride), x, y0)
+                y1 = fma(spread(w + m1 * weight_stride), x, y1)
+                y2 = fma(spread(w + m2 * weight_stride), x, y2)
+                y3 = fma(spread(w + m3 * weight_stride), x, y3)
+            put(out + m0 * stride + n, y0)
+            put(out + m1 * stride + n, y1)
+            put(out + m2 * stride + n, y2)
+            put(out + m3 * stride + n, y3)
+
+
+@compiled
+def sums_of_one_unit(terms, bias, out, length):
+    """`weighted_sums` of one unit, four times `LANES` numbers at a time."""
+    rows, weights, count, _ = terms
+    for begin in range(0, length, 4 * LANES):
+        n = 4 * min(begin, length - 4 * LANES)
+        y0 = y1 = y2 = y3 = spread(bias)
+        for t in range(count):
+            x, w = rows[t] + n, spread(weights[t])
+            y0, y1 = fma(w, wide(x), y0), fma(w, wide(x + 4 * LANES), y1)
+            y2, y3 = fma(w, wide(x + 8 * LANES), y2), fma(w, wide(x + 12 * LANES), y3)
+        put(out + n, y0)
+        put(out + n + 4 * LANES, y1)
+        put(out + n + 8 * LANES, y2)
+        put(out + n + 12 * LANES, y3)
+
+
+@compiled
 def outer_products(gradient, x, out):
-    """Add `gradient` [M, B] · `x` [K, B] transposed to `out` [M, K]."""
-    zero = x.dtype.type(0)
+    """Add `gradient` [M, B] · `x` [K, B] transposed to `out` [M, K].
+
+    Two units and four inputs at a time; an odd unit is taken with itself. Each sum has eight lanes,
+    but for the inputs beyond whole eights.
+    """
     units, inputs = out.shape
-    for k in range(0, inputs - 7, 8):
-        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
-        x4, x5, x6, x7 = x[k + 4], x[k + 5], x[k + 6], x[k + 7]
+    batch, whole, found = x.shape[1], inputs // 8 * 8, np.empty(32, x.dtype)
+    eights, place, xs = batch // 8, found.ctypes.data, x.strides[0]
+    for k in range(0, whole, 4):
+        x0 = x.ctypes.data + k * xs
+        x1, x2, x3 = x0 + xs, x0 + 2 * xs, x0 + 3 * xs
+        for m in range(0, units, 2):
+            y = gradient.ctypes.data + m * gradient.strides[0]
+            z = gradient.ctypes.data + min(m + 1, units - 1) * gradient.strides[0]
+            w0 = w1 = w2 = w3 = v0 = v1 = v2 = v3 = zeros()
+            for n in range(eights):
+                b = 32 * n
+                g, h = eight(y + b), eight(z + b)
+                a0, a1 = eight(x0 + b), eight(x1 + b)
+                w0, v0 = fma(g, a0, w0), fma(h, a0, v0)
+                w1, v1 = fma(g, a1, w1), fma(h, a1, v1)
+                a2, a3 = eight(x2 + b), eight(x3 + b)
+                w2, v2 = fma(g, a2, w2), fma(h, a2, v2)
+                w3, v3 = fma(g, a3, w3), fma(h, a3, v3)
+            put(place, totals(w0, w1, w2, w3, v0, v1, v2, v3))
+            for one in range(min(2, units - m)):
+                if batch % 8:
+                    for n in range(4):
+                        for b in range(8 * eights, batch):
+                            product = gradient[m + one, b], x[k + n, b]
+                            found[4 * one + n] = fma(*product, found[4 * one + n])
+                w = floats(out.ctypes.data, (m + one) * inputs + k, (4,))
+                for n in range(4):
+                    w[n] += found[4 * one + n]
+    for k in range(whole, inputs):
         for m in range(units):
-            w, of_y = out[m, k : k + 8], gradient[m]
-            w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = zero
-            for b in range(len(of_y)):
-                g = of_y[b]
-                w0, w1, w2, w3 = w0 + g * x0[b], w1 + g * x1[b], w2 + g * x2[b], w3 + g * x3[b]
-                w4, w5, w6, w7 = w4 + g * x4[b], w5 + g * x5[b], w6 + g * x6[b], w7 + g * x7[b]
-            w[0], w[1], w[2], w[3] = w[0] + w0, w[1] + w1, w[2] + w2, w[3] + w3
-            w[4], w[5], w[6], w[7] = w[4] + w4, w[5] + w5, w[6] + w6, w[7] + w7
-    for k in range(inputs // 8 * 8, inputs):
-        for m in range(units):
-            w0, of_y, x0 = zero, gradient[m], x[k]
-            for b in range(len(of_y)):
-                w0 += of_y[b] * x0[b]
-            out[m, k] += w0
+            out[m, k] += dot(gradient[m], x[k], 1, found)
 
 
-@contracted
+@compiled
 def sums(x, out):
     """Add the sums of the rows of `x` [M, N] to `out` [M]."""
+    ones, found = np.ones(32, x.dtype), np.empty(32, x.dtype)
     for m in range(len(out)):
-        total, row = x.dtype.type(0), x[m]
-        for n in range(len(row)):
-            total += row[n]
-        out[m] += total
+        out[m] += dot(x[m], ones, 0, found)
 
 
 @compiled
-def polyphase(x, padding, out, start, stop):
-    """`x` [C, H, W, B] with its padding, every other row and column: `out` [C, 2, 2, R+1, S+1, B].
+def dot(x, y, step, found):
+    """Σ `x` [N] · `y`, of which a `step` of 1 goes on with `x`, and of 0 repeats itself.
 
-    What lies two apart in `x` lies side by side in it: along a row of positions each weight of the
-    3×3 kernel meets one run of S·B floats, so no neighbourhood need be copied. From `start` to
-    `stop` of the 4·C that there are.
+    The sum has 32 lanes, for what is left four, and what is left of this is added one by one.
+    `found` [32] is room for them.
     """
+    a, b, place = x.ctypes.data, y.ctypes.data, found.ctypes.data
+    w0 = w1 = w2 = w3 = zeros()
+    for k in range(len(x) // 32):
+        p, q = a + 128 * k, b + 128 * k * step
+        w0, w1 = fma(eight(p), eight(q), w0), fma(eight(p + 32), eight(q + 32), w1)
+        w2, w3 = fma(eight(p + 64), eight(q + 64), w2), fma(eight(p + 96), eight(q + 96), w3)
+    put(place, w0)
+    put(place + 32, w1)
+    put(place + 64, w2)
+    put(place + 96, w3)
+    for n in range(8):
+        found[n] = found[n] + found[n + 8] + found[n + 16] + found[n + 24]
+    for n in range(4):
+        found[n] += found[n + 4]
+    found[0] = (found[0] + found[2]) + (found[1] + found[3])
+    found[1:4] = 0
+    for n in range(len(x) // 32 * 32, len(x) - 3, 4):
+        for lane in range(4):
+            found[lane] = fma(x[n + lane], y[step * n + lane], found[lane])
+    total = (found[0] + found[2]) + (found[1] + found[3])
+    for n in range(len(x) // 4 * 4, len(x)):
+        total = fma(x[n], y[step * n], total)
+    return total
+
+
+@compiled
+def meetings(x, padding, r, s, nothing, places):
+    """Where the pixels of `x` [C, H, W, B] lie that the 9·C weights meet at a position: `places`.
+
+    `nothing` is the address of so many zeros as a pixel has images, for those outside.
+    """
+    channels, height, width, _ = x.shape
+    for c in range(channels):
+        for i in range(3):
+            h = 2 * r + i - padding
+            for j in range(3):
+                w = 2 * s + j - padding
+                inside = 0 <= h < height and 0 <= w < width
+                places[9 * c + 3 * i + j] = pixel(x, c, h, w) if inside else nothing
+
+
+@compiled
+def pixel(x, c, h, w):
+    """Where a pixel of `x` [C, H, W, B] lies."""
     _, height, width, batch = x.shape
+    return x.ctypes.data + 4 * batch * ((c * height + h) * width + w)
+
+
+@compiled
+def correlate(x, weight, bias, padding, out, start, stop):
+    """`weight` [C', C, 3, 3] over every other pixel of `x` [C, H, W, B], and `bias` [C'].
+
+    To `out` [C', R, S, B], from `start` to `stop` of the R·S positions.
+    """
+    _, _, cols, batch = out.shape
+    count, nothing = 9 * len(x), np.zeros(batch, x.dtype)
+    rows, weights = np.empty(count, np.int64), np.empty(count, np.int64)
+    for t in range(count):
+        weights[t] = weight.ctypes.data + 4 * t
+    terms = rows, weights, count, weight.strides[0]
     for place in range(start, stop):
-        c, i, j = place // 4, place // 2 % 2, place % 2
-        for r in range(out.shape[3]):
-            for s in range(out.shape[4]):
-                h, w = 2 * r + i - padding, 2 * s + j - padding
-                if 0 <= h < height and 0 <= w < width:
-                    for b in range(batch):
-                        out[c, i, j, r, s, b] = x[c, h, w, b]
-                else:
-                    for b in range(batch):
-                        out[c, i, j, r, s, b] = 0
+        r, s = place // cols, place % cols
+        meetings(x, padding, r, s, nothing.ctypes.data, rows)
+        weighted_sums(terms, bias, pixel(out, 0, r, s), out.strides[0], batch)
 
 
 @compiled
-def neighbours(x, r, batch):
-    """What the nine weights meet along row `r` of positions, each a run of S·B floats.
+def weight_gradient(x, gradient, padding, out):
+    """Add the gradient of `correlate`'s weight to `out` [C', C, 3, 3], from that of its output.
 
-    `x` is one channel of what `polyphase` made, [2, 2, R+1, (S+1)·B].
+    Two channels at a time, five weights of each and then four, are as many as a core has registers
+    for; an odd channel is taken with itself. Along a row of positions each sum has eight lanes.
     """
-    return three(x[0], r, batch) + three(x[1], r, batch) + three(x[0], r + 1, batch)
-
-
-@compiled
-def three(x, r, batch):
-    """`neighbours` of one row of weights, in `x` [2, R+1, (S+1)·B]."""
-    return x[0, r, :-batch], x[1, r, :-batch], x[0, r, batch:]
-
-
-@compiled
-def runs(x):
-    """[..., S, B] as [..., S·B]."""
-    return x.reshape((*x.shape[:-2], -1))
-
-
-@contracted
-def correlate(x, weight, bias, out):
-    """`weight` [C', C, 3, 3] over what `polyphase` made, and `bias` [C']: `out` [C', R, S, B].
-
-    Five weights of two channels, then four, are as many as a core has registers for. An odd channel
-    is taken with itself, into a spare row.
-    """
-    of_x, of_y, last = runs(x), runs(out), len(out) - 1
-    spare = np.zeros(of_y.shape[2], x.dtype)
-    for r in range(out.shape[1]):
-        for k in range(len(out)):
-            of_y[k, r] = bias[k]
-        for c in range(len(x)):
-            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
+    channels, (_, rows, cols, batch), last = len(x), gradient.shape, len(out) - 1
+    odd, nothing, found = batch % 8 > 0, np.zeros(batch, x.dtype), np.empty(32, x.dtype)
+    met = np.empty((cols, 9 * channels), np.int64)
+    joined = np.empty((9 * channels, cols * batch if odd else 0), x.dtype)
+    runs, length = (1, cols * batch) if odd else (cols, batch)
+    eights = length // 8
+    for r in range(rows):
+        for s in range(cols):
+            meetings(x, padding, r, s, nothing.ctypes.data, met[s])
+        if odd:  # the lanes go on from one position to the next
+            join(met, batch, joined)
+        for c in range(channels):
+            of = met[:, 9 * c : 9 * c + 9]
             for k in range(0, len(out), 2):
-                w, y = weight[k, c], of_y[k, r]
-                v, z = weight[min(k + 1, last), c], of_y[k + 1, r] if k < last else spare
-                w0, w1, w2, w3, w4 = w[0, 0], w[0, 1], w[0, 2], w[1, 0], w[1, 1]
-                v0, v1, v2, v3, v4 = v[0, 0], v[0, 1], v[0, 2], v[1, 0], v[1, 1]
-                for n in range(len(y)):
-                    a0, a1, a2, a3, a4 = x0[n], x1[n], x2[n], x3[n], x4[n]
-                    y[n] = y[n] + w0 * a0 + w1 * a1 + w2 * a2 + w3 * a3 + w4 * a4
-                    z[n] = z[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3 + v4 * a4
-                w5, w6, w7, w8 = w[1, 2], w[2, 0], w[2, 1], w[2, 2]
-                v5, v6, v7, v8 = v[1, 2], v[2, 0], v[2, 1], v[2, 2]
-                for n in range(len(y)):
-                    a5, a6, a7, a8 = x5[n], x6[n], x7[n], x8[n]
-                    y[n] = y[n] + w5 * a5 + w6 * a6 + w7 * a7 + w8 * a8
-                    z[n] = z[n] + v5 * a5 + v6 * a6 + v7 * a7 + v8 * a8
-
-
-@contracted
-def weight_gradient(x, gradient, out):
-    """Add the gradient of `correlate`'s weight to `out` [C', C, 3, 3], from that of its output."""
-    of_x, of_y, last = runs(x), runs(gradient), len(out) - 1
-    spare, zero = np.zeros((3, 3), x.dtype), x.dtype.type(0)
-    for r in range(gradient.shape[1]):
-        for c in range(len(x)):
-            x0, x1, x2, x3, x4, x5, x6, x7, x8 = neighbours(of_x[c], r, x.shape[5])
-            for k in range(0, len(out), 2):
-                w, y = out[k, c], of_y[k, r]
-                v, z = out[k + 1, c] if k < last else spare, of_y[min(k + 1, last), r]
-                w0 = w1 = w2 = w3 = w4 = w5 = w6 = w7 = w8 = zero
-                v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = v8 = zero
-                for n in range(len(y)):
-                    g, h = y[n], z[n]
-                    a0, a1, a2, a3, a4 = x0[n], x1[n], x2[n], x3[n], x4[n]
-                    w0, w1, w2 = w0 + g * a0, w1 + g * a1, w2 + g * a2
-                    v0, v1, v2 = v0 + h * a0, v1 + h * a1, v2 + h * a2
-                    w3, w4, v3, v4 = w3 + g * a3, w4 + g * a4, v3 + h * a3, v4 + h * a4
-                for n in range(len(y)):
-                    g, h = y[n], z[n]
-                    a5, a6, a7, a8 = x5[n], x6[n], x7[n], x8[n]
-                    w5, w6, w7, w8 = w5 + g * a5, w6 + g * a6, w7 + g * a7, w8 + g * a8
-                    v5, v6, v7, v8 = v5 + h * a5, v6 + h * a6, v7 + h * a7, v8 + h * a8
-                add_up(w, w0, w1, w2, w3, w4, w5, w6, w7, w8)
-                add_up(v, v0, v1, v2, v3, v4, v5, v6, v7, v8)
+                y, z = pixel(gradient, k, r, 0), pixel(gradient, min(k + 1, last), r, 0)
+                w0 = w1 = w2 = w3 = w4 = v0 = v1 = v2 = v3 = v4 = zeros()
+                for s in range(runs):
+                    x0, x1, x2, x3, x4 = of[s, 0], of[s, 1], of[s, 2], of[s, 3], of[s, 4]
+                    begin = 4 * s * length
+                    for n in range(eights):
+                        b = 32 * n
+                        g, h = eight(y + begin + b), eight(z + begin + b)
+                        a0, a1, a2 = eight(x0 + b), eight(x1 + b), eight(x2 + b)
+                        w0, w1, w2 = fma(g, a0, w0), fma(g, a1, w1), fma(g, a2, w2)
+                        v0, v1, v2 = fma(h, a0, v0), fma(h, a1, v1), fma(h, a2, v2)
+                        a3, a4 = eight(x3 + b), eight(x4 + b)
+                        w3, w4 = fma(g, a3, w3), fma(g, a4, w4)
+                        v3, v4 = fma(h, a3, v3), fma(h, a4, v4)
+                w5 = w6 = w7 = w8 = v5 = v6 = v7 = v8 = zeros()
+                for s in range(runs):
+                    x5, x6, x7, x8 = of[s, 5], of[s, 6], of[s, 7], of[s, 8]
+                    begin = 4 * s * length
+                    for n in range(eights):
+                        b = 32 * n
+                        g, h = eight(y + begin + b), eight(z + begin + b)
+                        a5, a6 = eight(x5 + b), eight(x6 + b)
+                        w5, w6 = fma(g, a5, w5), fma(g, a6, w6)
+                        v5, v6 = fma(h, a5, v5), fma(h, a6, v6)
+                        a7, a8 = eight(x7 + b), eight(x8 + b)
+                        w7, w8 = fma(g, a7, w7), fma(g, a8, w8)
+                        v7, v8 = fma(h, a7, v7), fma(h, a8, v8)
+                place = found.ctypes.data
+                put(place + 68, totals(v8, w8, v8, w8, v8, w8, v8, w8))
+                found[8] = found[18]
+                put(place + 36, totals(v0, v1, v2, v3, v4, v5, v6, v7))
+                put(place, totals(w0, w1, w2, w3, w4, w5, w6, w7))
+                for one in range(min(2, len(out) - k)):
+                    if length % 8:
+                        of_y = floats(z if one else y, 0, (length,))
+                        for t in range(9):
+                            of_x = floats(of[0, t], 0, (length,))
+                            for n in range(8 * eights, length):
+                                found[9 * one + t] = fma(of_y[n], of_x[n], found[9 * one + t])
+                    w = floats(out.ctypes.data, 9 * ((k + one) * channels + c), (9,))
+                    for t in range(9):
+                        w[t] += found[9 * one + t]
 
 
 @compiled
-def add_up(w, w0, w1, w2, w3, w4, w5, w6, w7, w8):
-    """Add nine numbers to `w` [3, 3]."""
-    w[0, 0], w[0, 1], w[0, 2] = w[0, 0] + w0, w[0, 1] + w1, w[0, 2] + w2
-    w[1, 0], w[1, 1], w[1, 2] = w[1, 0] + w3, w[1, 1] + w4, w[1, 2] + w5
-    w[2, 0], w[2, 1], w[2, 2] = w[2, 0] + w6, w[2, 1] + w7, w[2, 2] + w8
+def join(met, batch, out):
+    """Copy what lies at `met` [S, T], a `batch` each, to `out` [T, S·B], and say so in `met`."""
+    for t in range(len(out)):
+        for s in range(len(met)):
+            images = floats(met[s, t], 0, (batch,))
+            for b in range(batch):
+                out[t, s * batch + b] = images[b]
+        met[0, t] = out[t].ctypes.data
 
 
-@contracted
+@compiled
 def scatter(x, weight, bias, padding, out, start, stop):
     """The adjoint: `x` [C', R, S, B], `weight` [C', C, 3, 3] and `bias` [C]: `out` [C, H, W, B].
 
-    A row of pixels at a time, even and odd ones apart: each weight adds one run to one of these.
-    From `start` to `stop` of the C·H rows that there are.
+    Of a row of pixels, even and odd ones apart, all but the first and the last meet the same
+    weights: from `start` to `stop` of the 5·H such runs that there are.
     """
     channels, rows, cols, batch = x.shape
-    of_x, length, last = runs(x), cols * batch, len(x) - 1
-    fours = np.zeros((len(out), 3, 3, -(-channels // 4) * 4), weight.dtype)
-    for c in range(len(out)):  # not as a slice, for which Numba compiles five seconds of messages
-        for i in range(3):
-            for j in range(3):
-                for k in range(channels):
-                    fours[c, i, j, k] = weight[k, c, i, j]
-    pixels = np.empty((2, length + batch), x.dtype)
-    even, odd, next_even = pixels[0, :length], pixels[1, :length], pixels[0, batch:]
-    for place in range(start, stop):
-        c, h = place // out.shape[1], place % out.shape[1]
-        pixels[:] = bias[c]
+    places, weights = np.empty(4 * channels, np.int64), np.empty(4 * channels, np.int64)
+    # Of a run where it begins and ends in x, and columns of weights; pixels of the last meet none.
+    even = (0, 1, 0, 0), (1, cols, 0, 2), (cols, cols + 1, 2, 2)
+    runs = (*even, (0, cols, 1, 1), (cols, cols + 1, 1, 0))
+    for run in range(start, stop):
+        h, (begin, end, first, last) = run // 5, runs[run % 5]
+        count = 0
         for i in range((h + padding) % 2, 3, 2):
             r = (h + padding - i) // 2
             if 0 <= r < rows:
-                for k in range(0, channels, 4):
-                    x0, x1 = of_x[k, r], of_x[min(k + 1, last), r]
-                    x2, x3 = of_x[min(k + 2, last), r], of_x[min(k + 3, last), r]
-                    u, v, w = fours[c, i, 0, k:], fours[c, i, 1, k:], fours[c, i, 2, k:]
-                    u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
-                    v0, v1, v2, v3 = v[0], v[1], v[2], v[3]
-                    for n in range(length):
-                        a0, a1, a2, a3 = x0[n], x1[n], x2[n], x3[n]
-                        even[n] = even[n] + u0 * a0 + u1 * a1 + u2 * a2 + u3 * a3
-                        odd[n] = odd[n] + v0 * a0 + v1 * a1 + v2 * a2 + v3 * a3
-                    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-                    for n in range(length):
-                        more = w0 * x0[n] + w1 * x1[n] + w2 * x2[n] + w3 * x3[n]
-                        next_even[n] = next_even[n] + more
-        for col in range(out.shape[2]):
-            of_pixel, begin = out[c, h, col], (col + padding) // 2 * batch
-            row = pixels[(col + padding) % 2, begin : begin + batch]
-            for b in range(batch):
-                of_pixel[b] = row[b]
+                for four in range(0, channels, 4):
+                    for j in range(first, last + 1, 2):
+                        for n in range(four, min(four + 4, channels)):
+                            k = in_order(n, channels) if j == 2 else n
+                            places[count] = pixel(x, k, r, begin - j // 2)
+                            weights[count] = weight.ctypes.data + k * weight.strides[0]
+                            weights[count] += 4 * (3 * i + j)
+                            count += 1
+        for s in range(begin, end):
+            w = 2 * s + first % 2 - padding
+            if 0 <= w < out.shape[2]:
+                terms = places, weights, count, weight.strides[1]
+                weighted_sums(terms, bias, pixel(out, 0, h, w), out.strides[0], batch)
+            for n in range(count):
+                places[n] += x.strides[2]
 
 
 @compiled
@@ -495,6 +613,12 @@ def pixels_batch_last(images, index, out):
 
 
 @compiled
+def four_rows(x, index):
+    """The rows of `x` at `index` [4]."""
+    return x[index[0]], x[index[1]], x[index[2]], x[index[3]]
+
+
+@compiled
 def add_total(numbers, values, total):
     """Add so many `values` to `total`, of float64."""
     values, total = floats(values, 0, (numbers,)), carray(to_float64(total), (1,))
@@ -503,9 +627,11 @@ def add_total(numbers, values, total):
 
 
 @compiled
-def four_rows(x, index):
-    """The rows of `x` at `index` [4]."""
-    return x[index[0]], x[index[1]], x[index[2]], x[index[3]]
+def sum_of_two(numbers, x, y, out):
+    """`out` = `x` + `y`, of so many numbers."""
+    x, y, out = floats(x, 0, numbers), floats(y, 0, numbers), floats(out, 0, numbers)
+    for n in range(numbers):
+        out[n] = x[n] + y[n]
 
 
 @compiled
@@ -583,9 +709,8 @@ def forwards(team, threads, table, images, x, parameters, keys, before, batch, m
     task.table, task.key, task.work = table.ctypes.data, keys.ctypes.data, FORWARDS
     for n in range(len(table)):
         step = table[n]
-        for phase in range(2 if step.kind == CONV else 1):
-            task.step, task.phase = n, phase
-            share_out(team, parts(step, images, threads))
+        task.step = n
+        share_out(team, parts(step, images, threads))
         if step.dropped:
             task.key += KEY_BYTES
 
@@ -620,9 +745,8 @@ def backwards(
     task.work = BACKWARDS
     for n in range(len(table) - 1, -1, -1):
         step = table[n]
-        for phase in range(2 if step.kind == CONV_TRANSPOSE else 1):
-            task.step, task.phase = n, phase
-            share_out(team, parts(step, images, threads))
+        task.step = n
+        share_out(team, parts(step, images, threads))
 
 
 @compiled
@@ -688,17 +812,12 @@ def forwards_part(task, step, part, count):
         a, b = bounds(len(weight), part, count)
         product(weight[a:b], columns(x), bias[a:b], columns(y)[a:b])
     elif step.kind == CONV:
-        windows = windows_at(step.windows, x, y, task.memory)
-        if task.phase == 0:
-            a, b = bounds(4 * len(x), part, count)
-            polyphase(x, step.padding, windows, a, b)
-        else:
-            weight, bias = convolution(step, task.parameters)
-            a, b = bounds_of_pairs(len(y), part, count)
-            correlate(windows, weight[a:b], bias[a:b], y[a:b])
+        weight, bias = convolution(step, task.parameters)
+        a, b = bounds(step.out_rows * step.out_cols, part, count)
+        correlate(x, weight, bias, step.padding, y, a, b)
     elif step.kind == CONV_TRANSPOSE:
         weight, bias = transposed(step, task.parameters)
-        a, b = bounds(len(y) * y.shape[1], part, count)
+        a, b = bounds(5 * step.out_rows, part, count)
         scatter(x, weight, bias, step.padding, y, a, b)
     elif step.kind == RELU_DROPOUT:
         elements = y.size // max(step.units * task.images, 1)
@@ -732,27 +851,22 @@ def backwards_part(task, step, part, count):
     elif step.kind == CONV:
         weight, _ = convolution(step, task.parameters)
         of_weight, of_bias = convolution(step, task.gradients)
-        windows = windows_at(step.windows, x, y, task.memory)
         a, b = bounds_of_pairs(len(y), part, count)
-        weight_gradient(windows, of_y[a:b], of_weight[a:b])
+        weight_gradient(x, of_y[a:b], step.padding, of_weight[a:b])
         sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
         if wanted:
-            a, b = bounds(len(x) * x.shape[1], part, count)
+            a, b = bounds(5 * step.rows, part, count)
             scatter(of_y, weight, nothing, step.padding, to_x, a, b)
     elif step.kind == CONV_TRANSPOSE:
-        windows = windows_at(step.windows, y, x, task.of_memory)
-        if task.phase == 0:
-            a, b = bounds(4 * len(y), part, count)
-            polyphase(of_y, step.padding, windows, a, b)
-        else:
-            weight, _ = transposed(step, task.parameters)
-            of_weight, of_bias = transposed(step, task.gradients)
-            a, b = bounds_of_pairs(len(x), part, count)
-            weight_gradient(windows, x[a:b], of_weight[a:b])
-            if wanted:
-                correlate(windows, weight[a:b], nothing[a:b], to_x[a:b])
-            a, b = bounds(len(y), part, count)
-            sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
+        weight, _ = transposed(step, task.parameters)
+        of_weight, of_bias = transposed(step, task.gradients)
+        a, b = bounds_of_pairs(len(x), part, count)
+        weight_gradient(of_y, x[a:b], step.padding, of_weight[a:b])
+        if wanted:
+            a, b = bounds(step.rows * step.cols, part, count)
+            correlate(of_y, weight, nothing, step.padding, to_x, a, b)
+        a, b = bounds(len(y), part, count)
+        sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
     elif step.kind == RELU_DROPOUT:
         a, b = bounds(y.size, part, count)
         copy_given(task, step, a, b)
@@ -820,13 +934,6 @@ def columns(activation):
 
 
 @compiled
-def windows_at(place, x, y, memory):
-    """What `polyphase` makes of `x` [C, H, W, B] for `y` [C', R, S, B]: [C, 2, 2, R+1, S+1, B]."""
-    shape = (len(x), 2, 2, y.shape[1] + 1, y.shape[2] + 1, y.shape[3])
-    return floats(memory, place * y.shape[3], shape)
-
-
-@compiled
 def linear(step, row):
     """Weight [out, in] and bias [out] of a linear layer, of what all parameters are in a row."""
     shape = (step.out_channels, step.channels)
@@ -851,6 +958,128 @@ def transposed(step, row):
 def bias_of(step, row, weights):
     """The bias [out], behind so many weights."""
     return floats(row, step.weight + weights, (step.out_channels,))
+
+
+# Vectors, for sums whose order is to be the same however long a processor's vectors are: of eight
+# numbers, added up lane by lane, and of LANES, each of which is a sum of its own.
+
+
+class Vector(types.Type):
+    """So many float32."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__(f"vector of {lanes} float32")
+        self.lanes = lanes
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.VectorType(ir.FloatType(), kind.lanes))
+
+
+EIGHT, WIDE = Vector(8), Vector(LANES)
+
+
+def loader(kind):
+    """Compiled code that reads numbers of float32 that follow each other at an address."""
+
+    @intrinsic
+    def vector(typing, address):
+        def code(context, builder, signature, arguments):
+            numbers = context.get_value_type(signature.return_type).as_pointer()
+            read = builder.load(builder.inttoptr(arguments[0], numbers))
+            read.align = 4
+            return read
+
+        return kind(types.int64), code
+
+    return vector
+
+
+eight, wide = loader(EIGHT), loader(WIDE)
+
+
+@intrinsic
+def put(typing, address, numbers):
+    """Write a vector to an address."""
+
+    def code(context, builder, signature, arguments):
+        place = builder.inttoptr(arguments[0], arguments[1].type.as_pointer())
+        builder.store(arguments[1], place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.int64, numbers), code
+
+
+@intrinsic
+def zeros(typing):
+    """Eight of them."""
+
+    def code(context, builder, signature, arguments):
+        return ir.Constant(context.get_value_type(signature.return_type), None)
+
+    return EIGHT(), code
+
+
+@intrinsic
+def spread(typing, address):
+    """The number at an address in all lanes."""
+
+    def code(context, builder, signature, arguments):
+        vector = context.get_value_type(signature.return_type)
+        number = builder.load(builder.inttoptr(arguments[0], vector.element.as_pointer()))
+        number.align = 4
+        nothing = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        return shuffled(builder, first, nothing, [0] * vector.count)
+
+    return WIDE(types.int64), code
+
+
+@intrinsic
+def fma(typing, x, y, z):
+    """`x` · `y` + `z`, rounded once; numbers or vectors of one kind."""
+
+    def code(context, builder, signature, arguments):
+        kind = arguments[0].type
+        lanes = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+        of_three = ir.FunctionType(kind, [kind] * 3)
+        return builder.call(
+            builder.module.declare_intrinsic(f"llvm.fma.{lanes}", (), of_three), arguments
+        )
+
+    return x(x, x, x), code
+
+
+@intrinsic
+def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7):
+    """The sums of eight vectors of eight: of each lanes n and n + 4, of these n and n + 2, ..."""
+
+    def code(context, builder, signature, arguments):
+        vectors = list(arguments)
+        for lanes in (4, 2, 1):
+            low = [
+                n + k
+                for n in range(0, 8, 2 * lanes)
+                for half in (0, 8)
+                for k in range(half, half + lanes)
+            ]
+            high = [n + lanes for n in low]
+            pairs = zip(vectors[: len(vectors) // 2], vectors[len(vectors) // 2 :], strict=True)
+            vectors = [
+                builder.fadd(shuffled(builder, a, b, low), shuffled(builder, a, b, high))
+                for a, b in pairs
+            ]
+        return vectors[0]
+
+    return EIGHT(*[EIGHT] * 8), code
+
+
+def shuffled(builder, a, b, order):
+    """The lanes of two vectors, those of `b` behind those of `a`, in an order."""
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(a, b, lanes)
 
 
 # How the threads of a team share a task. Parts are taken, not given, so that a thread that the

@@ -144,18 +144,16 @@ def lowered(layer: Any, x: Shape) -> Step | None:
                 return None
             padding = int(layer.padding[0])
             rows, cols = ((n + 2 * padding - KERNEL) // STRIDE + 1 for n in x[1:])
-            windows = x[0] * 4 * (rows + 1) * (cols + 1)
             y = len(layer.weight), rows, cols
-            return Step(kernels.CONV, x, y, count, padding, windows) if min(y) > 0 else None
+            return Step(kernels.CONV, x, y, count, padding) if min(y) > 0 else None
         case nn.ConvTranspose2d():
             if len(x) != 3 or x[0] != len(layer.weight):
                 return None
             padding, extra = int(layer.padding[0]), layer.output_padding[0]
             height, width = (STRIDE * (n - 1) + KERNEL - 2 * padding + extra for n in x[1:])
             y = layer.weight.shape[1], height, width
-            windows = y[0] * 4 * (x[1] + 1) * (x[2] + 1)
             kind = kernels.CONV_TRANSPOSE
-            return Step(kind, x, y, count, padding, windows) if min(y) > 0 else None
+            return Step(kind, x, y, count, padding) if min(y) > 0 else None
         case nn.Flatten():
             return Step(kernels.RESHAPE, x, (prod(x),))
         case nn.Unflatten():

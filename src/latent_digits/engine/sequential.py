@@ -283,9 +283,7 @@ class RunChain(torch.autograd.Function):
         found = torch.zeros_like(row) if ctx.sums is None else ctx.sums
         of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         of_memory = x.new_empty(chain.floats_back * x.shape[-1])
-        of_y = batch_last(
-            gradients[0].resolve_neg()
-        )  # others may read it, so it is not overwritten
+        of_y = batch_last(gradients[0].resolve_neg())  # not overwritten, since others may read it
         room = torch.empty_like(of_y) if chain.reads_output else of_y
         results = of_x.data_ptr() if of_x is not None else 0, found.data_ptr()
         y = None if y is None else batch_last(y)  # what keeps saved tensors may lay it out anew

@@ -220,13 +220,13 @@ class Steps:
         x = x if self.corrupt is None else self.corrupt(x)
         with engine.adding():
             values = self.objective(self.model, x, target)
-            values["loss"].backward(self.weights(values["loss"], weight))
+            values["loss"].backward(self.gradient_of(values["loss"], weight))
         for name, value in values.items():
             if name not in self.totals:
                 self.totals[name] = value.new_zeros((), dtype=torch.float64)
             add_total(value.detach(), self.totals[name])
 
-    def weights(self, loss: Tensor, weight: float) -> Tensor:
+    def gradient_of(self, loss: Tensor, weight: float) -> Tensor:
         """The gradient of a batch's `loss`, [B]: of each image the same."""
         key = loss.shape, weight, loss.dtype
         if key not in self.gradients:
