@@ -44,7 +44,6 @@ CPU, LOCK = "/proc/cpuinfo", "requirements.lock"
 
 def settle() -> None:
     """Set the variables, where the processor can do what they ask for."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # who waits leaves the core to others
     if missing() or HOST in os.environ:
         return
     others = {CONTRARY: "", **VARIABLES}
@@ -97,15 +96,22 @@ def two_threads() -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "2"  # else scikit-learn takes no more than there are cores
+    # Without it scikit-learn takes no more threads than there are cores.
+    with variable("OMP_NUM_THREADS", "2"), threadpool_limits(2, user_api="openmp"):
+        yield
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable within the block; as before after it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
-        with threadpool_limits(2, user_api="openmp"):
-            yield
+        yield
     finally:
-        os.environ.pop("OMP_NUM_THREADS")
+        os.environ.pop(name)
         if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+            os.environ[name] = before
 
 
 def in_force() -> dict[str, str]:

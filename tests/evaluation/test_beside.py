@@ -15,6 +15,12 @@ def test_it_gives_the_result_of_a_process_of_one_thread() -> None:
         assert process() != os.getpid()
 
 
+def test_its_threads_wait_without_a_core_and_no_others_do() -> None:
+    with beside(os.getenv, "OMP_WAIT_POLICY") as policy:
+        assert policy() == "PASSIVE"
+    assert os.getenv("OMP_WAIT_POLICY") is None
+
+
 def test_a_call_that_fails_is_no_endless_wait(capfd: pytest.CaptureFixture[str]) -> None:
     with beside(int, "x") as number, pytest.raises(RuntimeError, match="computed int ended early"):
         number()

@@ -6,7 +6,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from latent_digits.arithmetic import one_thread
+from latent_digits.arithmetic import one_thread, variable
 
 R = TypeVar("R")
 
@@ -21,7 +21,9 @@ def beside(function: Callable[..., R], *arguments: Any) -> Iterator[Callable[[],
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send, args=(sender, function, arguments))
-    process.start()
+    # Threads of its that wait leave the core to this process; OpenMP reads it as it is loaded.
+    with variable("OMP_WAIT_POLICY", "PASSIVE"):
+        process.start()
     sender.close()
 
     def result() -> R:
