@@ -13,7 +13,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help repro uncommitted verify test quick replicas compare gate summary base comment smoke ui sync
-.PHONY: ablation export bench growth check format lock
+.PHONY: ablation export bench growth pruning check format lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -72,6 +72,10 @@ bench: $(BIN)/ready  ## how fast, against the usual ways: benchmarks/README.md
 growth: $(BIN)/ready  ## what grows with images, trials and workers: benchmarks/growth.md
 	dvc repro --quiet prepare
 	python benchmarks/growth.py
+
+pruning: $(BIN)/ready  ## what giving up trials early saves, by this rule and Optuna's: benchmarks/pruning.md
+	dvc repro --quiet prepare
+	python benchmarks/pruning.py
 
 summary: $(BIN)/ready  ## the last comparison in Markdown: in CI the job's summary, else on the terminal
 	@python -m latent_digits.commands.summary
