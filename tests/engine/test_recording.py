@@ -88,10 +88,19 @@ def test_what_a_replay_would_not_follow_is_said(work: Callable[[Tensor], object]
         (lambda x, y: x + y.t().contiguous().t(), False),
         (lambda x, y: x + y[0], False),
         (lambda x, y: x + 1, False),
-        (lambda x, y: x + torch._neg_view(y), False),
+        (lambda x, y: x + torch._neg_view(y), True),
         (lambda x, y: x.double() + y, False),
     ],
-    ids=["rows", "columns", "a multiple", "laid out", "of rows", "number", "negated", "doubles"],
+    ids=[
+        "rows",
+        "columns",
+        "a multiple",
+        "laid out",
+        "of rows",
+        "number",
+        "negated before",
+        "doubles",
+    ],
 )
 def test_sums_of_two_tensors_are_a_kernels(work, taken: bool) -> None:
     x, y = torch.rand(4, 3), torch.rand(4, 3)

@@ -18,6 +18,7 @@ from latent_digits.models.objectives import (
 )
 from latent_digits.study.noise import Noise
 from latent_digits.training import repeated
+from latent_digits.training.cores import Cores
 from latent_digits.training.initialization import initialised
 from latent_digits.training.loop import Pairs, Recipe, fit
 
@@ -33,8 +34,9 @@ def one_thread_again() -> Iterator[None]:
 
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One for each replay."""
+    """One for each replay. What trains beside, in another test, gives no thread and takes none."""
     monkeypatch.setattr(repeated, "FEWEST", 2)
+    monkeypatch.setattr(Cores, "share", lambda self: None)
     found: list[int] = []
     replay = engine.Recording.replay
 
