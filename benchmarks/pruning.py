@@ -133,6 +133,7 @@ RULES: dict[str, Rule] = {
     "Optuna's SuccessiveHalvingPruner, from 1 epoch by 3": of_optuna(
         pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     ),
+    "Optuna's HyperbandPruner": of_optuna(pruners.HyperbandPruner(max_resource=10)),
     "Optuna's WilcoxonPruner": of_optuna(pruners.WilcoxonPruner()),
 }
 

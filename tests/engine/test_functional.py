@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latent_digits.engine.functional import add_total, normal_sample, pixels
+from latent_digits.engine.functional import add_total, lerp, normal_sample, pixels
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -54,3 +54,12 @@ def test_a_total_is_of_values_however_they_lie(values: Tensor) -> None:
     total = torch.zeros((), dtype=torch.float64)
     add_total(values, total)
     assert total == len(values)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 1e-4])
+@pytest.mark.parametrize("every", [1, 2])
+def test_values_move_as_torch_moves_them(share: float, every: int) -> None:
+    values, to = torch.randn(2, 2 * 1003, generator=torch.Generator().manual_seed(0))[:, ::every]
+    expected = values.lerp(to, share)
+    lerp(values, to, share)
+    torch.testing.assert_close(values, expected, rtol=1e-6, atol=1e-7)

@@ -203,3 +203,11 @@ def adam(
     denominator = square.sqrt().div_(correction).add_(epsilon)
     values.sub_(mean.div(denominator).mul_(step_size))
     gradients.zero_()
+
+
+def lerp(values: Tensor, to: Tensor, share: float | Tensor) -> None:
+    """Move `values` a `share` of the way `to` others of their shape."""
+    if takes(values) and takes(to) and values.is_contiguous() and to.is_contiguous():
+        launch(kernels.lerp, values.numel(), values.data_ptr(), to.data_ptr(), share)
+    else:
+        values.lerp_(to, share)

@@ -161,41 +161,59 @@ def sums_of_one_unit(terms, bias, out, length):
 def outer_products(gradient, x, out):
     """Add `gradient` [M, B] · `x` [K, B] transposed to `out` [M, K].
 
-    Two units and four inputs at a time; an odd unit is taken with itself. Each sum has eight lanes,
-    but for the inputs beyond whole eights.
+    Each sum has eight lanes, every eighth image one, but for the inputs beyond whole eights. Four
+    units and LANES inputs are taken at a time, the images' numbers of these behind each other.
     """
-    units, inputs = out.shape
-    batch, whole, found = x.shape[1], inputs // 8 * 8, np.empty(32, x.dtype)
-    eights, place, xs = batch // 8, found.ctypes.data, x.strides[0]
-    for k in range(0, whole, 4):
-        x0 = x.ctypes.data + k * xs
-        x1, x2, x3 = x0 + xs, x0 + 2 * xs, x0 + 3 * xs
-        for m in range(0, units, 2):
-            y = gradient.ctypes.data + m * gradient.strides[0]
-            z = gradient.ctypes.data + min(m + 1, units - 1) * gradient.strides[0]
-            w0 = w1 = w2 = w3 = v0 = v1 = v2 = v3 = zeros()
-            for n in range(eights):
-                b = 32 * n
-                g, h = eight(y + b), eight(z + b)
-                a0, a1 = eight(x0 + b), eight(x1 + b)
-                w0, v0 = fma(g, a0, w0), fma(h, a0, v0)
-                w1, v1 = fma(g, a1, w1), fma(h, a1, v1)
-                a2, a3 = eight(x2 + b), eight(x3 + b)
-                w2, v2 = fma(g, a2, w2), fma(h, a2, v2)
-                w3, v3 = fma(g, a3, w3), fma(h, a3, v3)
-            put(place, totals(w0, w1, w2, w3, v0, v1, v2, v3))
-            for one in range(min(2, units - m)):
-                if batch % 8:
-                    for n in range(4):
-                        for b in range(8 * eights, batch):
-                            product = gradient[m + one, b], x[k + n, b]
-                            found[4 * one + n] = fma(*product, found[4 * one + n])
-                w = floats(out.ctypes.data, (m + one) * inputs + k, (4,))
-                for n in range(4):
-                    w[n] += found[4 * one + n]
+    (units, inputs), batch = out.shape, x.shape[1]
+    whole, stride, last = inputs // 8 * 8, gradient.strides[0], units - 1
+    images, lanes = np.zeros((batch, LANES), x.dtype), np.zeros((8, 4, LANES), x.dtype)
+    start, room, nothing = images.ctypes.data, lanes.ctypes.data, spread(lanes.ctypes.data)
+    for k in range(0, whole, LANES):
+        width = min(LANES, whole - k)
+        for n in range(width):
+            for b in range(batch):
+                images[b, n] = x[k + n, b]
+        for m in range(0, units, 4):
+            g0 = gradient.ctypes.data + m * stride
+            g1, g2 = g0 + min(1, last - m) * stride, g0 + min(2, last - m) * stride
+            g3 = g0 + min(3, last - m) * stride
+            for lane in range(8):
+                w0 = w1 = w2 = w3 = nothing
+                for n in range(batch // 8):
+                    b = 4 * (8 * n + lane)
+                    x0 = wide(start + LANES * b)
+                    w0, w1 = fma(spread(g0 + b), x0, w0), fma(spread(g1 + b), x0, w1)
+                    w2, w3 = fma(spread(g2 + b), x0, w2), fma(spread(g3 + b), x0, w3)
+                place = room + 16 * LANES * lane
+                put(place, w0)
+                put(place + 4 * LANES, w1)
+                put(place + 8 * LANES, w2)
+                put(place + 12 * LANES, w3)
+            for one in range(min(4, units - m)):
+                place, g = room + 4 * LANES * one, g0 + one * stride
+                w = total_of_eight(place, 16 * LANES)
+                for b in range(batch // 8 * 8, batch):
+                    w = fma(spread(g + 4 * b), wide(start + 4 * LANES * b), w)
+                if width == LANES:
+                    place = out.ctypes.data + 4 * ((m + one) * inputs + k)
+                    put(place, plus(wide(place), w))
+                else:
+                    put(place, w)
+                    for n in range(width):
+                        out[m + one, k + n] += lanes[0, one, n]
     for k in range(whole, inputs):
         for m in range(units):
-            out[m, k] += dot(gradient[m], x[k], 1, found)
+            out[m, k] += dot(gradient[m], x[k], 1, lanes.ravel())
+
+
+@compiled
+def total_of_eight(place, apart):
+    """The sum of eight vectors in memory: of each n and n + 4, of these n and n + 2, ..."""
+    v0, v1 = wide(place), wide(place + apart)
+    v2, v3 = wide(place + 2 * apart), wide(place + 3 * apart)
+    v0, v1 = plus(v0, wide(place + 4 * apart)), plus(v1, wide(place + 5 * apart))
+    v2, v3 = plus(v2, wide(place + 6 * apart)), plus(v3, wide(place + 7 * apart))
+    return plus(plus(v0, v2), plus(v1, v3))
 
 
 @compiled
@@ -489,27 +507,38 @@ def sigmoid_vjp(gradient, y):
 def noisy(pixels, images, x, out, key, before, batch, normal, speckle, shares, mean, gaussian):
     """`out` = `x`, [P, B] each, with speckle, salt & pepper and Gaussian noise, each clipped.
 
-    `normal` has a value for each level, `speckle` and `gaussian` are standard deviations, and so
-    many `shares` of all levels are salt, and as many pepper. The images lie in a `batch`, so many
-    `before` them.
+    `normal` has a value for each level, the lower half mirrors the upper; `speckle` and `gaussian`
+    are standard deviations, and so many `shares` of all levels are salt, and as many pepper. The
+    images lie in a `batch`, so many `before` them.
     """
     x, out = floats(x, 0, (pixels, images)), floats(out, 0, (pixels, images))
     zero, one, middle = x.dtype.type(0), x.dtype.type(1), len(normal) // 2
     speckle, gaussian, mean = x.dtype.type(speckle), x.dtype.type(gaussian), x.dtype.type(mean)
     drawn = levels(key, 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)
-    of_speckle, of_gaussian = np.empty_like(x[0]), np.empty_like(x[0])
+    of_speckle, of_gaussian, upper = np.empty_like(x[0]), np.empty_like(x[0]), normal[middle:]
     for p in range(x.shape[0]):
         first, second, third = drawn[0, p, before:], drawn[1, p, before:], drawn[2, p, before:]
         for b in range(x.shape[1]):  # looked up apart, so that the rest becomes vector instructions
-            of_speckle[b], of_gaussian[b] = normal[first[b] + middle], normal[third[b] + middle]
+            of_speckle[b], of_gaussian[b] = upper[distance(first[b])], upper[distance(third[b])]
         for b in range(x.shape[1]):
-            y = x[p, b] + x[p, b] * speckle * of_speckle[b]
+            u = of_speckle[b] if first[b] >= 0 else -of_speckle[b]
+            v = of_gaussian[b] if third[b] >= 0 else -of_gaussian[b]
+            y = x[p, b] + x[p, b] * speckle * u
             level = second[b] + middle
             y = min(max(y, zero), one)
             y = zero if level < shares else y
             y = one if level >= len(normal) - shares else y
-            y = y + mean + gaussian * of_gaussian[b]
+            y = y + mean + gaussian * v
             out[p, b] = min(max(y, zero), one)
+
+
+@compiled
+def distance(level):
+    """How many levels lie between one and 0 or -1: as many quantiles from the median.
+
+    These are as far from 0 on either side, and half of the table stays in the cache more easily.
+    """
+    return np.uint64(np.uint16(level ^ (level >> np.int16(15))))
 
 
 @compiled
@@ -648,6 +677,19 @@ def adam(numbers, values, gradients, mean, square, step_size, correction, beta1,
         square[k] = beta2 * square[k] + (one - beta2) * gradient * gradient
         values[k] -= step_size * mean[k] / (np.sqrt(square[k]) / correction + epsilon)
         gradients[k] = 0
+
+
+@compiled
+def lerp(numbers, values, to, share):
+    """Move so many `values` a `share` of the way `to` others, as `torch.lerp` does."""
+    values, to, share = floats(values, 0, numbers), floats(to, 0, numbers), np.float32(share)
+    if share < np.float32(0.5):
+        for n in range(numbers):
+            values[n] = fma(share, to[n] - values[n], values[n])
+    else:
+        back = share - np.float32(1)
+        for n in range(numbers):
+            values[n] = fma(back, to[n] - values[n], to[n])
 
 
 def pointer_to(kind):
@@ -1050,6 +1092,16 @@ def fma(typing, x, y, z):
         )
 
     return x(x, x, x), code
+
+
+@intrinsic
+def plus(typing, x, y):
+    """`x` + `y`, of vectors."""
+
+    def code(context, builder, signature, arguments):
+        return builder.fadd(*arguments)
+
+    return x(x, y), code
 
 
 @intrinsic

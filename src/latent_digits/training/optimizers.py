@@ -135,7 +135,7 @@ class PolynomialDecayAverage:
         """Take in the weights after a step."""
         for name, value in self.values.items():
             if value.is_floating_point():
-                value.lerp_(self.weights[name], share)
+                functional.lerp(value, self.weights[name], share)
             else:
                 value.copy_(self.weights[name])
 
