@@ -12,7 +12,7 @@ is the same on one machine only: MKL orders its sums by the maker of the process
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 VARIABLES = {
@@ -97,21 +97,21 @@ def two_threads() -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     # Without it scikit-learn takes no more threads than there are cores.
-    with variable("OMP_NUM_THREADS", "2"), threadpool_limits(2, user_api="openmp"):
+    with variables({"OMP_NUM_THREADS": "2"}), threadpool_limits(2, user_api="openmp"):
         yield
 
 
 @contextmanager
-def variable(name: str, value: str) -> Iterator[None]:
-    """An environment variable within the block; as before after it."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables within the block; as before after it."""
+    before = {name: os.environ[name] for name in values if name in os.environ}
+    os.environ.update(values)
     try:
         yield
     finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+        for name in values:
+            os.environ.pop(name)
+        os.environ.update(before)
 
 
 def in_force() -> dict[str, str]:

@@ -3,9 +3,11 @@
 import os
 import time
 
+import numpy as np
 import pytest
 import torch
 
+from latent_digits.evaluation.arrays import projections
 from latent_digits.evaluation.beside import beside
 
 
@@ -19,6 +21,19 @@ def test_its_threads_wait_without_a_core_and_no_others_do() -> None:
     with beside(os.getenv, "OMP_WAIT_POLICY") as policy:
         assert policy() == "PASSIVE"
     assert os.getenv("OMP_WAIT_POLICY") is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("OMP_THREAD_LIMIT", "1"), ("OMP_DYNAMIC", "TRUE")])
+def test_a_projection_has_two_threads_whatever_is_set(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = np.random.default_rng(0).standard_normal((600, 4), np.float32)
+    with beside(projections, z, 9, 1) as usual:
+        expected = usual()["tsne"]
+    monkeypatch.setenv(name, value)
+    with beside(projections, z, 9, 1) as found:
+        assert np.array_equal(found()["tsne"], expected)
+    assert os.environ[name] == value
 
 
 def test_a_call_that_fails_is_no_endless_wait(capfd: pytest.CaptureFixture[str]) -> None:

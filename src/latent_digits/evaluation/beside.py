@@ -6,9 +6,15 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from latent_digits.arithmetic import one_thread, variable
+from latent_digits.arithmetic import one_thread, variables
 
 R = TypeVar("R")
+OPENMP = {  # of the call, which OpenMP reads as it is loaded
+    "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
+    # scikit-learn takes it for granted that there are as many threads as it asks for.
+    "OMP_THREAD_LIMIT": "2",
+    "OMP_DYNAMIC": "FALSE",
+}
 
 
 @contextmanager
@@ -21,8 +27,7 @@ def beside(function: Callable[..., R], *arguments: Any) -> Iterator[Callable[[],
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send, args=(sender, function, arguments))
-    # Threads of its that wait leave the core to this process; OpenMP reads it as it is loaded.
-    with variable("OMP_WAIT_POLICY", "PASSIVE"):
+    with variables(OPENMP):
         process.start()
     sender.close()
 
