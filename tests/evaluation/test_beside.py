@@ -27,7 +27,7 @@ def test_its_threads_wait_without_a_core_and_no_others_do() -> None:
 def test_a_projection_has_two_threads_whatever_is_set(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    z = np.random.default_rng(0).standard_normal((600, 4), np.float32)
+    z = np.random.default_rng(0).standard_normal((520, 33), np.float32)
     with beside(projections, z, 9, 1) as usual:
         expected = usual()["tsne"]
     monkeypatch.setenv(name, value)
