@@ -204,9 +204,9 @@ def page(outcomes: dict[str, list[Outcome]], trials: Sequence[Sequence[Trial]]) 
         f"{seeds}; of several the median, with the least and the most. An epoch is a trial's on "
         "48,000 images. *Regret*: by how much the validation MSE of the best trial that a rule "
         "lets end is above that of the best of all. (Under another rule TPE would have asked for "
-        "other trials; that is left out.) Searches are kept from when they were first run. Optuna's "
-        "rules have its defaults but where something else is said; this project's was chosen on "
-        "this space, for another seed.",
+        "other trials; that is left out.) Searches are kept from when they were first run. "
+        "Optuna's rules have its defaults but where something else is said; this project's was "
+        "chosen on this space, for another seed.",
         "",
         "![Regret by epochs](results/pruning.svg)",
         "",
