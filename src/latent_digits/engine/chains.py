@@ -12,17 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latent_digits.engine.kernels import (
-    INPUT,
-    OUTPUT,
-    RELU_DROPOUT,
-    RESHAPE,
-    SIGMOID,
-    STEP,
-)
+from latent_digits.engine.kernels import INPUT, OUTPUT, RESHAPE, SIGMOID, STEP
 
 Shape = tuple[int, ...]
-IN_PLACE = (RELU_DROPOUT, SIGMOID, RESHAPE)
+IN_PLACE = (SIGMOID, RESHAPE)
 
 
 class Step(NamedTuple):
@@ -33,6 +26,7 @@ class Step(NamedTuple):
     y: Shape
     parameters: int = 0  # how many numbers weight and bias are, which follow each other
     padding: int = 0
+    relu: bool = False  # behind it, and dropout behind that:
     units: int = 0  # each dropped or kept as a whole
     dropped: int = 0  # of `kernels.LEVELS`
 
@@ -57,6 +51,7 @@ def chain(steps: Sequence[Step]) -> Chain:
     rows = []
     floats = weight = 0
     y = of_y = INPUT
+    relu, dropped = False, 0  # behind the layer before
     last = max(n for n, step in enumerate(steps) if step.kind not in IN_PLACE)
     # On the way back no more than two gradients are needed at once: they lie here in turn.
     room = max((prod(step.y) for step in steps[:last]), default=0)
@@ -68,11 +63,13 @@ def chain(steps: Sequence[Step]) -> Chain:
             y, of_y = floats, room if of_y == 0 else 0
             floats += prod(step.y)
         sizes = [size for shape in (step.x, step.y) for size in (*shape, 1, 1)[:3]]
-        numbers = step.kind, step.padding, step.units, step.dropped
+        numbers = step.kind, step.padding, step.relu, step.units, step.dropped, relu, dropped
         rows.append((*numbers, *sizes, weight, x, y, of_x, of_y))
         weight += step.parameters
+        if step.kind != RESHAPE:
+            relu, dropped = step.relu, step.dropped
     drops = sum(step.dropped > 0 for step in steps)
-    reads_output = any(step.kind in (RELU_DROPOUT, SIGMOID) for step in steps[last:])
+    reads_output = any(step.relu or step.kind == SIGMOID for step in steps[last:])
     shapes = [step.y for step in steps]
     strides = [prod(shapes[-1][n + 1 :]) for n in range(len(shapes[-1]))]
     return Chain(np.array(rows, STEP), floats, 2 * room, shapes, strides, drops, reads_output)

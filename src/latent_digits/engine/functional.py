@@ -176,6 +176,15 @@ def add_total(values: Tensor, total: Tensor) -> None:
         total.add_(values.sum(dtype=torch.float64))
 
 
+def note_positive(y: Tensor, noted: Tensor) -> None:
+    """Note which of the units of `y` [F, ...] are anywhere positive, in `noted`, bool [F]."""
+    if takes(y) and noted.is_cpu and y.is_contiguous():
+        size = len(noted), prod(y.shape[1:])
+        launch(kernels.note_positive, *size, y.data_ptr(), noted.numpy())
+    elif not noted.all():  # most are noted soon
+        noted[~noted] = (y[~noted] > 0).flatten(1).any(1)
+
+
 def adam(
     values: Tensor,
     gradients: Tensor,

@@ -31,11 +31,11 @@ compiled = njit(cache=True, error_model="numpy")
 # Without Python's lock, for a thread that works while another holds it.
 released = njit(cache=True, error_model="numpy", nogil=True)
 
-LINEAR, CONV, CONV_TRANSPOSE, RELU_DROPOUT, SIGMOID, RESHAPE = range(6)  # kinds of steps
+LINEAR, CONV, CONV_TRANSPOSE, SIGMOID, RESHAPE = range(5)  # kinds of steps
 # Activations begin so many floats an image into memory, but for a chain's input and its output.
 INPUT, OUTPUT = -1, -2
 # What compiled code knows of a step: in a table, a row a step. See `latent_digits.engine.chains`.
-KINDS = ("kind", "padding", "units", "dropped")
+KINDS = ("kind", "padding", "relu", "units", "dropped", "relu_before", "dropped_before")
 SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
 PLACES = ("weight", "x", "y", "of_x", "of_y")
 STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
@@ -45,25 +45,26 @@ FORWARDS, BACKWARDS = range(2)
 TICKET, DONE, ENDING, MODES = 0, 64, 128, 192  # bytes behind the team's address
 HELPED, CODE, FAILED = 136, 200, 208  # in lines that seldom change, or for one thread
 NUMBERS = ("work", "step", "images", "before", "batch")
-ADDRESSES = ("table", "x", "parameters", "key", "memory", "out")
+ADDRESSES = ("table", "x", "parameters", "scale", "levels", "memory", "out")
 GRADIENTS = ("of_x", "gradients", "of_memory", "of_out", "given")
 TASK = np.dtype(
     {
         "names": [*NUMBERS, *ADDRESSES, *GRADIENTS],
-        "formats": [np.int64] * 16,
-        "offsets": [256 + 8 * n for n in range(16)],
+        "formats": [np.int64] * 17,
+        "offsets": [256 + 8 * n for n in range(17)],
     }
 )
-KEY_BYTES = 8
 LOWER = 2**32 - 1  # half of an int64
 WORTH_DIVIDING = 200_000  # products; some five microseconds
 LANES = 16  # numbers computed side by side: two registers of AVX2
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
+# What comes `after` sums, before they are stored: first of all which of these, see `finish`.
+AS_THEY_ARE, RECTIFIED, DROPPED, BACK = range(4)
 
 
 @compiled
-def product(weight, x, bias, out):
-    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M]."""
+def product(weight, x, bias, out, after):
+    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M], and what comes `after`."""
     inputs = weight.shape[1]
     rows, weights = np.empty(inputs, np.int64), np.empty(inputs, np.int64)
     for t in range(inputs):
@@ -71,7 +72,7 @@ def product(weight, x, bias, out):
         rows[t] = x.ctypes.data + k * x.strides[0]
         weights[t] = weight.ctypes.data + k * weight.strides[1]
     terms = rows, weights, inputs, weight.strides[0]
-    weighted_sums(terms, bias, out.ctypes.data, out.strides[0], out.shape[1])
+    weighted_sums(terms, bias, out.ctypes.data, out.strides[0], out.shape[1], after)
 
 
 @compiled
@@ -85,36 +86,51 @@ def in_order(t, count):
 
 
 @compiled
-def weighted_sums(terms, bias, out, stride, length):
+def weighted_sums(terms, bias, out, stride, length, after):
     """For each unit m of `bias` [M] and n < `length`: the bias + Σ weight[m] · row[n], to `out`.
 
     `terms` are addresses of rows, those of their weights, how many there are, and how many bytes
     after a weight the next unit's lies; at `out` the next unit's numbers follow after `stride`.
     Each number is one chain of fused multiply-adds, a term after the other: the same bits however
-    long the vectors are, and whichever numbers are computed side by side.
+    long the vectors are, and whichever numbers are computed side by side. `finish` stores it.
     """
     if length >= LANES:
         if len(bias) == 1 and length >= 4 * LANES:
-            sums_of_one_unit(terms, bias.ctypes.data, out, length)
+            sums_of_one_unit(terms, bias.ctypes.data, out, length, after)
         else:
-            sums_of_units(terms, bias, out, stride, length)
-    else:  # rows are copied, to be long enough, and what comes of them is copied back
+            sums_of_units(terms, bias, out, stride, length, after)
+    else:  # what is read is copied, to be long enough, and what comes of it is copied back
         rows, weights, count, weight_stride = terms
-        room, places = np.zeros((count + len(bias), LANES), bias.dtype), np.empty(count, np.int64)
+        units, places = len(bias), np.empty(count, np.int64)
+        room = np.zeros((count + 2 * units, LANES), bias.dtype)
+        drawn = np.empty((units, LANES), np.int16)
+        start, width = room.ctypes.data, room.strides[0]
         for t in range(count):
-            row, places[t] = floats(rows[t], 0, (length,)), room.ctypes.data + t * room.strides[0]
-            for n in range(length):
-                room[t, n] = row[n]
-        terms, end = (places, weights, count, weight_stride), count * room.strides[0]
-        sums_of_units(terms, bias, room.ctypes.data + end, room.strides[0], LANES)
-        for m in range(len(bias)):
-            row = floats(out + m * stride, 0, (length,))
-            for n in range(length):
-                row[n] = room[count + m, n]
+            places[t] = start + t * width
+            copy(floats(rows[t], 0, (length,)), room[t])
+        how, distance, scale, _, least = after[:5]
+        for m in range(units):
+            if how == DROPPED:
+                copy(levels_at(levels_of(after, m), length), drawn[m])
+            elif how == BACK:
+                copy(floats(out + m * stride + distance, 0, (length,)), room[count + units + m])
+        terms = places, weights, count, weight_stride
+        after = how, units * width, scale, drawn.ctypes.data, least, drawn.strides[0], 1, 1, 0
+        sums_of_units(terms, bias, start + count * width, width, LANES, after)
+        for m in range(units):
+            copy(room[count + m, :length], floats(out + m * stride, 0, (length,)))
+        drawn[0, 0] = 0  # it is alive until here
 
 
 @compiled
-def sums_of_units(terms, bias, out, stride, length):
+def copy(x, out):
+    """Copy all of `x` to the beginning of `out`."""
+    for n in range(len(x)):
+        out[n] = x[n]
+
+
+@compiled
+def sums_of_units(terms, bias, out, stride, length, after):
     """`weighted_sums`, of four units `LANES` numbers at a time: as a core has registers for.
 
     What is left of either is taken together with some that were done before.
@@ -124,6 +140,8 @@ def sums_of_units(terms, bias, out, stride, length):
     for first in range(0, len(bias), 4):
         m0 = max(min(first, len(bias) - 4), 0)
         m1, m2, m3 = min(m0 + 1, last), min(m0 + 2, last), min(m0 + 3, last)
+        d0, d1 = levels_of(after, m0), levels_of(after, m1)
+        d2, d3 = levels_of(after, m2), levels_of(after, m3)
         for begin in range(0, length, LANES):
             n = 4 * min(begin, length - LANES)
             y0, y1 = spread(biases + 4 * m0), spread(biases + 4 * m1)
@@ -134,16 +152,17 @@ def sums_of_units(terms, bias, out, stride, length):
                 y1 = fma(spread(w + m1 * weight_stride), x, y1)
                 y2 = fma(spread(w + m2 * weight_stride), x, y2)
                 y3 = fma(spread(w + m3 * weight_stride), x, y3)
-            put(out + m0 * stride + n, y0)
-            put(out + m1 * stride + n, y1)
-            put(out + m2 * stride + n, y2)
-            put(out + m3 * stride + n, y3)
+            finish(y0, out + m0 * stride + n, d0 + n // 2, after)
+            finish(y1, out + m1 * stride + n, d1 + n // 2, after)
+            finish(y2, out + m2 * stride + n, d2 + n // 2, after)
+            finish(y3, out + m3 * stride + n, d3 + n // 2, after)
 
 
 @compiled
-def sums_of_one_unit(terms, bias, out, length):
+def sums_of_one_unit(terms, bias, out, length, after):
     """`weighted_sums` of one unit, four times `LANES` numbers at a time."""
     rows, weights, count, _ = terms
+    drawn = levels_of(after, 0)
     for begin in range(0, length, 4 * LANES):
         n = 4 * min(begin, length - 4 * LANES)
         y0 = y1 = y2 = y3 = spread(bias)
@@ -151,10 +170,49 @@ def sums_of_one_unit(terms, bias, out, length):
             x, w = rows[t] + n, spread(weights[t])
             y0, y1 = fma(w, wide(x), y0), fma(w, wide(x + 4 * LANES), y1)
             y2, y3 = fma(w, wide(x + 8 * LANES), y2), fma(w, wide(x + 12 * LANES), y3)
-        put(out + n, y0)
-        put(out + n + 4 * LANES, y1)
-        put(out + n + 8 * LANES, y2)
-        put(out + n + 12 * LANES, y3)
+        place, d = out + n, drawn + n // 2
+        finish(y0, place, d, after)
+        finish(y1, place + 4 * LANES, d + 2 * LANES, after)
+        finish(y2, place + 8 * LANES, d + 4 * LANES, after)
+        finish(y3, place + 12 * LANES, d + 6 * LANES, after)
+
+
+@compiled
+def finish(sums, place, drawn, after):
+    """Store sums at `place` with what comes `after` them, which is no pass over memory of its own.
+
+    That is nothing; a ReLU; a ReLU and dropout, whose levels lie at `drawn`; or, on the way `BACK`
+    through both, the scale where the activation, at a distance from the gradient, is positive.
+    """
+    how, distance, scale, _, least = after[:5]
+    if how == AS_THEY_ARE:
+        put(place, sums)
+    elif how == RECTIFIED:
+        put(place, rectified(sums))
+    elif how == DROPPED:
+        put(place, times(rectified(sums), where_level(drawn, least, wide(scale))))
+    else:
+        put(place, where_positive(wide(place + distance), times(sums, wide(scale))))
+
+
+@compiled
+def levels_of(after, unit):
+    """The address of the levels [B] for the dropout behind a unit of `weighted_sums`.
+
+    They are those of one of the units that dropout takes as a whole, of so many `elements` each;
+    the sums are those of one `place` of all `positions`.
+    """
+    how, _, _, drawn, _, stride, elements, positions, place = after
+    if how == DROPPED:
+        return drawn + (unit * positions + place) // elements * stride
+    return 0
+
+
+@compiled
+def at(after, place):
+    """`after` for another place."""
+    how, distance, scale, drawn, least, stride, elements, positions, _ = after
+    return how, distance, scale, drawn, least, stride, elements, positions, place
 
 
 @compiled
@@ -280,10 +338,10 @@ def pixel(x, c, h, w):
 
 
 @compiled
-def correlate(x, weight, bias, padding, out, start, stop):
+def correlate(x, weight, bias, padding, out, after, start, stop):
     """`weight` [C', C, 3, 3] over every other pixel of `x` [C, H, W, B], and `bias` [C'].
 
-    To `out` [C', R, S, B], from `start` to `stop` of the R·S positions.
+    To `out` [C', R, S, B], from `start` to `stop` of the R·S positions, with what comes `after`.
     """
     _, _, cols, batch = out.shape
     count, nothing = 9 * len(x), np.zeros(batch, x.dtype)
@@ -294,7 +352,8 @@ def correlate(x, weight, bias, padding, out, start, stop):
     for place in range(start, stop):
         r, s = place // cols, place % cols
         meetings(x, padding, r, s, nothing.ctypes.data, rows)
-        weighted_sums(terms, bias, pixel(out, 0, r, s), out.strides[0], batch)
+        then = at(after, place)
+        weighted_sums(terms, bias, pixel(out, 0, r, s), out.strides[0], batch, then)
 
 
 @compiled
@@ -374,13 +433,13 @@ def join(met, batch, out):
 
 
 @compiled
-def scatter(x, weight, bias, padding, out, start, stop):
+def scatter(x, weight, bias, padding, out, after, start, stop):
     """The adjoint: `x` [C', R, S, B], `weight` [C', C, 3, 3] and `bias` [C]: `out` [C, H, W, B].
 
     Of a row of pixels, even and odd ones apart, all but the first and the last meet the same
-    weights: from `start` to `stop` of the 5·H such runs that there are.
+    weights: from `start` to `stop` of the 5·H such runs that there are, with what comes `after`.
     """
-    channels, rows, cols, batch = x.shape
+    (channels, rows, cols, batch), width = x.shape, out.shape[2]
     places, weights = np.empty(4 * channels, np.int64), np.empty(4 * channels, np.int64)
     # Of a run where it begins and ends in x, and columns of weights; pixels of the last meet none.
     even = (0, 1, 0, 0), (1, cols, 0, 2), (cols, cols + 1, 2, 2)
@@ -401,9 +460,9 @@ def scatter(x, weight, bias, padding, out, start, stop):
                             count += 1
         for s in range(begin, end):
             w = 2 * s + first % 2 - padding
-            if 0 <= w < out.shape[2]:
-                terms = places, weights, count, weight.strides[1]
-                weighted_sums(terms, bias, pixel(out, 0, h, w), out.strides[0], batch)
+            if 0 <= w < width:
+                terms, then = (places, weights, count, weight.strides[1]), at(after, h * width + w)
+                weighted_sums(terms, bias, pixel(out, 0, h, w), out.strides[0], batch, then)
             for n in range(count):
                 places[n] += x.strides[2]
 
@@ -437,37 +496,17 @@ def levels(key, count):
 
 
 @compiled
-def relu_dropout(x, key, before, batch, dropped, start, stop):
-    """In place on `x` [F, P, B]: ReLU, then units F of images B dropped, or scaled up to make good.
-
-    A unit is dropped where its level is one of the `dropped` lowest; no `key` is read where none
-    is. The images lie in a `batch`, so many `before` them. From the unit `start` to `stop`.
-    """
-    zero, factors = x.dtype.type(0), np.ones(x.shape[2], x.dtype)
-    drawn = levels(key, x.shape[0] * batch if dropped else 0)
-    scale, lowest_kept = x.dtype.type(scaling(dropped)), np.int16(dropped - LEVELS // 2)
-    for f in range(start, stop):
-        if dropped:
-            row = drawn[f * batch + before : (f + 1) * batch]
-            for b in range(x.shape[2]):
-                factors[b] = scale if row[b] >= lowest_kept else zero
-        for p in range(x.shape[1]):
-            for b in range(x.shape[2]):
-                x[f, p, b] = max(x[f, p, b], zero) * factors[b]
-
-
-@compiled
 def scaling(dropped):
     """What keeps the mean where so many of LEVELS are dropped."""
     return LEVELS / (LEVELS - dropped) if dropped < LEVELS else 0.0
 
 
 @compiled
-def relu_dropout_vjp(gradient, y, dropped):
-    """In place: the `gradient` scaled where the output `y` is positive, else 0; of one length."""
-    zero, scale = y.dtype.type(0), y.dtype.type(scaling(dropped))
+def relu_vjp(gradient, y, dropped, out):
+    """`out` = the `gradient` scaled where the output `y` is positive, else 0; of one length."""
+    zero, scale = np.float32(0), np.float32(scaling(dropped))
     for n in range(len(y)):
-        gradient[n] = gradient[n] * scale if y[n] > zero else zero
+        out[n] = gradient[n] * scale if y[n] > zero else zero
 
 
 @compiled
@@ -496,11 +535,11 @@ def sigmoid(x):
 
 
 @compiled
-def sigmoid_vjp(gradient, y):
-    """In place: `gradient` · `y` (1 - `y`); of one length."""
+def sigmoid_vjp(gradient, y, out):
+    """`out` = `gradient` · `y` (1 - `y`); of one length."""
     one = np.float32(1)
     for n in range(len(y)):
-        gradient[n] *= y[n] * (one - y[n])
+        out[n] = gradient[n] * (y[n] * (one - y[n]))
 
 
 @compiled
@@ -656,6 +695,20 @@ def add_total(numbers, values, total):
 
 
 @compiled
+def note_positive(units, numbers, y, noted):
+    """Note which rows of `y` [F, N] have a positive number, in `noted`, bool [F]."""
+    y, block = floats(y, 0, (units, numbers)), 1024
+    for f in range(units):
+        for start in range(0, numbers, block):
+            if noted[f]:
+                break
+            positive = False
+            for value in y[f, start : start + block]:
+                positive |= value > 0
+            noted[f] = positive
+
+
+@compiled
 def sum_of_two(numbers, x, y, out):
     """`out` = `x` + `y`, of so many numbers."""
     x, y, out = floats(x, 0, numbers), floats(y, 0, numbers), floats(out, 0, numbers)
@@ -705,8 +758,8 @@ def pointer_to(kind):
     return pointer
 
 
-to_float32, to_uint32 = pointer_to(types.float32), pointer_to(types.uint32)
-to_float64 = pointer_to(types.float64)
+to_float32, to_float64 = pointer_to(types.float32), pointer_to(types.float64)
+to_int16 = pointer_to(types.int16)
 to_step, to_task = pointer_to(numba.from_dtype(STEP)), pointer_to(numba.from_dtype(TASK))
 
 
@@ -720,9 +773,9 @@ def floats(address, start, shape):
 
 
 @compiled
-def key_at(address, length):
-    """A key for `philox`; of none there may be no numbers."""
-    return carray(to_uint32(address), (length,))
+def levels_at(address, count):
+    """So many levels, int16, from an address on."""
+    return carray(to_int16(address), (count,))
 
 
 @compiled
@@ -747,14 +800,17 @@ def forwards(team, threads, table, images, x, parameters, keys, before, batch, m
     """
     task = task_at(team)
     task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
-    task.out, task.before, task.batch = out, before, batch
-    task.table, task.key, task.work = table.ctypes.data, keys.ctypes.data, FORWARDS
+    task.out, task.table, task.work = out, table.ctypes.data, FORWARDS
+    task.before, task.batch = before, batch
+    scale, drawn, layer = np.empty(LANES, np.float32), np.empty(0, np.int16), 0
     for n in range(len(table)):
         step = table[n]
-        task.step = n
-        share_out(team, parts(step, images, threads))
         if step.dropped:
-            task.key += KEY_BYTES
+            drawn = levels(keys[layer], step.units * batch)
+            layer += 1
+        scale[:] = scaling(step.dropped)
+        task.step, task.scale, task.levels = n, scale.ctypes.data, drawn.ctypes.data
+        share_out(team, parts(step, images, threads))
 
 
 @compiled
@@ -785,21 +841,22 @@ def backwards(
     task.out, task.of_x, task.gradients, task.table = out, of_x, gradients, table.ctypes.data
     task.of_memory, task.given, task.of_out = of_memory, given, of_out
     task.work = BACKWARDS
+    scale = np.empty(LANES, np.float32)
     for n in range(len(table) - 1, -1, -1):
         step = table[n]
-        task.step = n
+        scale[:] = scaling(step.dropped_before)
+        if step.y == OUTPUT and step.relu:
+            size = step.out_channels * step.out_rows * step.out_cols * images
+            y, of_y = floats(out, 0, (size,)), floats(of_out, 0, (size,))
+            relu_vjp(floats(given, 0, (size,)), y, step.dropped, of_y)
+        task.step, task.scale = n, scale.ctypes.data
         share_out(team, parts(step, images, threads))
 
 
 @compiled
 def parts(step, images, threads):
-    """In how many parts the team does a step; a small one is done sooner than it is divided.
-
-    A part of a layer that drops single units would draw for all of them.
-    """
+    """In how many parts the team does a step; a small one is done sooner than it is divided."""
     size = step.out_channels * step.out_rows * step.out_cols * images
-    if threads == 1 or (step.dropped and step.units * images == size):
-        return 1
     if step.kind == RESHAPE:
         return 1
     if step.kind == LINEAR:
@@ -849,27 +906,42 @@ def forwards_part(task, step, part, count):
     """`do_part` of `forwards`."""
     x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
     y = after_it(step, step.y, task.images, task.x, task.memory, task.out)
+    after = after_sums(task, step)
     if step.kind == LINEAR:
         weight, bias = linear(step, task.parameters)
         a, b = bounds(len(weight), part, count)
-        product(weight[a:b], columns(x), bias[a:b], columns(y)[a:b])
+        product(weight[a:b], columns(x), bias[a:b], columns(y)[a:b], at(after, a))
     elif step.kind == CONV:
         weight, bias = convolution(step, task.parameters)
         a, b = bounds(step.out_rows * step.out_cols, part, count)
-        correlate(x, weight, bias, step.padding, y, a, b)
+        correlate(x, weight, bias, step.padding, y, after, a, b)
     elif step.kind == CONV_TRANSPOSE:
         weight, bias = transposed(step, task.parameters)
         a, b = bounds(5 * step.out_rows, part, count)
-        scatter(x, weight, bias, step.padding, y, a, b)
-    elif step.kind == RELU_DROPOUT:
-        elements = y.size // max(step.units * task.images, 1)
-        key = key_at(task.key, 2 if step.dropped else 0)
-        a, b = bounds(step.units, part, count)
-        units = y.reshape(step.units, elements, task.images)
-        relu_dropout(units, key, task.before, task.batch, step.dropped, a, b)
+        scatter(x, weight, bias, step.padding, y, after, a, b)
     elif step.kind == SIGMOID:
         a, b = bounds(y.size, part, count)
         sigmoid(y.ravel()[a:b])
+
+
+@compiled
+def after_sums(task, step):
+    """What comes after the sums of a step forwards, as `finish` reads it.
+
+    A unit is dropped where its level is one of the `dropped` lowest, else scaled up to make good.
+    """
+    how = DROPPED if step.dropped else RECTIFIED if step.relu else AS_THEY_ARE
+    positions = step.out_rows * step.out_cols
+    elements = step.out_channels * positions // max(step.units, 1)
+    drawn, least = task.levels + 2 * task.before, step.dropped - LEVELS // 2
+    return how, 0, task.scale, drawn, least, 2 * task.batch, elements, positions, 0
+
+
+@compiled
+def after_sums_back(task, step, x, to_x):
+    """What comes after the sums of a step on the way back: the ReLU before it."""
+    how, distance = BACK if step.relu_before else AS_THEY_ARE, x.ctypes.data - to_x.ctypes.data
+    return how, distance, task.scale, 0, 0, 0, 1, 1, 0
 
 
 @compiled
@@ -881,6 +953,7 @@ def backwards_part(task, step, part, count):
     to_x = before_it(step, step.of_x, task.images, task.of_x, task.of_memory, task.of_out)
     wanted = task.of_x != 0 or step.x != INPUT
     nothing = np.zeros(step.channels, np.float32)  # for a bias, which the way back has none of
+    after = after_sums_back(task, step, x, to_x)
     if step.kind == LINEAR:
         weight, _ = linear(step, task.parameters)
         of_weight, of_bias = linear(step, task.gradients)
@@ -889,7 +962,7 @@ def backwards_part(task, step, part, count):
         sums(columns(of_y)[a:b], of_bias[a:b])
         if wanted:
             a, b = bounds(step.channels, part, count)
-            product(weight.T[a:b], columns(of_y), nothing[a:b], columns(to_x)[a:b])
+            product(weight.T[a:b], columns(of_y), nothing[a:b], columns(to_x)[a:b], after)
     elif step.kind == CONV:
         weight, _ = convolution(step, task.parameters)
         of_weight, of_bias = convolution(step, task.gradients)
@@ -898,7 +971,7 @@ def backwards_part(task, step, part, count):
         sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
         if wanted:
             a, b = bounds(5 * step.rows, part, count)
-            scatter(of_y, weight, nothing, step.padding, to_x, a, b)
+            scatter(of_y, weight, nothing, step.padding, to_x, after, a, b)
     elif step.kind == CONV_TRANSPOSE:
         weight, _ = transposed(step, task.parameters)
         of_weight, of_bias = transposed(step, task.gradients)
@@ -906,29 +979,13 @@ def backwards_part(task, step, part, count):
         weight_gradient(of_y, x[a:b], step.padding, of_weight[a:b])
         if wanted:
             a, b = bounds(step.rows * step.cols, part, count)
-            correlate(of_y, weight, nothing, step.padding, to_x, a, b)
+            correlate(of_y, weight, nothing, step.padding, to_x, after, a, b)
         a, b = bounds(len(y), part, count)
         sums(of_y.reshape(len(of_y), of_y[0].size)[a:b], of_bias[a:b])
-    elif step.kind == RELU_DROPOUT:
-        a, b = bounds(y.size, part, count)
-        copy_given(task, step, a, b)
-        relu_dropout_vjp(of_y.ravel()[a:b], y.ravel()[a:b], step.dropped)
     elif step.kind == SIGMOID:
         a, b = bounds(y.size, part, count)
-        copy_given(task, step, a, b)
-        sigmoid_vjp(of_y.ravel()[a:b], y.ravel()[a:b])
-
-
-@compiled
-def copy_given(task, step, start, stop):
-    """Of the gradient of a chain's output a part to where it may be changed."""
-    if step.y == OUTPUT:
-        given, out = (
-            floats(task.given, start, (stop - start,)),
-            floats(task.of_out, start, (stop - start,)),
-        )
-        for n in range(len(out)):
-            out[n] = given[n]
+        behind = floats(task.given, 0, y.shape) if step.y == OUTPUT else of_y
+        sigmoid_vjp(behind.ravel()[a:b], y.ravel()[a:b], of_y.ravel()[a:b])
 
 
 @compiled
@@ -1102,6 +1159,58 @@ def plus(typing, x, y):
         return builder.fadd(*arguments)
 
     return x(x, y), code
+
+
+@intrinsic
+def times(typing, x, y):
+    """`x` · `y`, of vectors."""
+
+    def code(context, builder, signature, arguments):
+        return builder.fmul(*arguments)
+
+    return x(x, y), code
+
+
+@intrinsic
+def rectified(typing, x):
+    """Of a vector what is negative as 0."""
+
+    def code(context, builder, signature, arguments):
+        nothing = ir.Constant(arguments[0].type, None)
+        negative = builder.fcmp_ordered(">", nothing, arguments[0])
+        return builder.select(negative, nothing, arguments[0])
+
+    return x(x), code
+
+
+@intrinsic
+def where_positive(typing, x, y):
+    """`y` where `x` is positive, else 0; of vectors."""
+
+    def code(context, builder, signature, arguments):
+        nothing = ir.Constant(arguments[0].type, None)
+        positive = builder.fcmp_ordered(">", arguments[0], nothing)
+        return builder.select(positive, arguments[1], nothing)
+
+    return y(x, y), code
+
+
+@intrinsic
+def where_level(typing, drawn, least, x):
+    """`x` where the level at an address, and each behind it, is at the `least` so high, else 0."""
+
+    def code(context, builder, signature, arguments):
+        place, least, x = arguments
+        kind = ir.VectorType(ir.IntType(16), x.type.count)
+        levels = builder.load(builder.inttoptr(place, kind.as_pointer()))
+        levels.align = 2
+        nothing, first = ir.Constant(kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        least = builder.insert_element(nothing, builder.trunc(least, kind.element), first)
+        least = shuffled(builder, least, nothing, [0] * kind.count)
+        kept = builder.icmp_signed(">=", levels, least)
+        return builder.select(kept, x, ir.Constant(x.type, None))
+
+    return x(drawn, types.int64, x), code
 
 
 @intrinsic

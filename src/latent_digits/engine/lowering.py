@@ -1,7 +1,7 @@
 """From layers of `torch.nn` to the steps of a chain: for which there are kernels, for which not.
 
-Layers are recognised by their exact type and settings. A ReLU and the dropout behind it are one
-step, in place on the output of the layer before.
+Layers are recognised by their exact type and settings. A ReLU and the dropout behind it belong to
+the step of the layer with weights before them.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from latent_digits.engine import kernels
-from latent_digits.engine.chains import Shape, Step
+from latent_digits.engine.chains import IN_PLACE, Shape, Step
 from latent_digits.engine.kernels import LEVELS
 
 KERNEL, STRIDE = 3, 2
@@ -119,10 +119,11 @@ def steps(layers: Sequence[nn.Module], shape: Shape) -> tuple[list[Step], list[i
     places = []
     for layer in layers:
         x = found[-1].y if found else shape
-        if isinstance(layer, DROPOUTS):
+        if isinstance(layer, (nn.ReLU, *DROPOUTS)):
             if isinstance(layer, nn.Dropout2d) and len(x) != 3:
                 return None
-            found[-1] = dropping(found[-1], layer)
+            of = max(n for n, step in enumerate(found) if step.kind not in IN_PLACE)
+            found[of] = rectified(found[of], layer, x)
         else:
             step = lowered(layer, x)
             if step is None:
@@ -133,7 +134,7 @@ def steps(layers: Sequence[nn.Module], shape: Shape) -> tuple[list[Step], list[i
 
 
 def lowered(layer: Any, x: Shape) -> Step | None:
-    """The step of a layer, not of dropout, on activations of shape `x`; None if it misfits."""
+    """The step of another layer on activations of shape `x`; None if it misfits."""
     count = sum(parameter.numel() for parameter in layer._parameters.values())
     match layer:
         case nn.Linear():
@@ -159,18 +160,17 @@ def lowered(layer: Any, x: Shape) -> Step | None:
         case nn.Unflatten():
             y = tuple(layer.unflattened_size)
             return Step(kernels.RESHAPE, x, y) if len(x) == 1 and prod(y) == x[0] else None
-        case nn.ReLU():
-            return Step(kernels.RELU_DROPOUT, x, x, units=prod(x))
         case nn.Sigmoid():
             return Step(kernels.SIGMOID, x, x)
     return None
 
 
-def dropping(relu: Step, dropout: nn.Dropout | nn.Dropout2d) -> Step:
-    """The step of a ReLU with the dropout behind it, of single units or of whole channels.
+def rectified(step: Step, layer: nn.ReLU | nn.Dropout | nn.Dropout2d, x: Shape) -> Step:
+    """A step with a ReLU behind it, on `x`, or with dropout of single units or whole channels.
 
     A unit is dropped where its level is one of the lowest, so that p is a multiple of 2^-16.
     """
-    units = relu.x[0] if isinstance(dropout, nn.Dropout2d) else prod(relu.x)
-    dropped = round(dropout.p * LEVELS) if dropout.training else 0
-    return relu._replace(units=units, dropped=dropped)
+    if isinstance(layer, nn.ReLU):
+        return step._replace(relu=True)
+    units = x[0] if isinstance(layer, nn.Dropout2d) else prod(x)
+    return step._replace(units=units, dropped=round(layer.p * LEVELS) if layer.training else 0)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent_digits.engine.draws import seed_draws
 from latent_digits.engine.functional import pixels
 from latent_digits.models import losses
 from latent_digits.seeds import seed_for
@@ -104,7 +105,9 @@ def measure(
     pairs = zip(inputs.split(EVAL_BATCH), targets.split(EVAL_BATCH), strict=True)
     parts = []
     for number, (x, target) in list(enumerate(pairs))[batches]:
-        torch.manual_seed(seed_for(seed, number))
-        parts.append(values_of(model, pixels(x), pixels(target)))
+        seed_draws(seed_for(seed, number), x.device)
+        images = pixels(x)
+        of_target = images if targets is inputs else pixels(target)
+        parts.append(values_of(model, images, of_target))
     names = parts[0] if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits import engine
+from latent_digits.engine.functional import note_positive
 from latent_digits.training import ranks
 
 PREFIX = "dead_"
@@ -40,9 +41,9 @@ class Units:
 
     def look(self, relu: nn.Module, y: Tensor) -> None:
         """Note which units answer, of a batch's activations [B, units, ...]."""
-        live, y = self.live[self.names[relu]], y.movedim(0, -1)
-        if len(y) == len(live) and not live.all():  # of most layers only a few rows are looked at
-            live[~live] = (y[~live] > 0).flatten(1).any(1)
+        live = self.live[self.names[relu]]
+        if y.shape[1] == len(live):
+            note_positive(y.movedim(0, -1), live)
 
     def dead(self) -> dict[str, float]:
         """For a history's row: the share of dead units by layer, as all processes saw it."""
