@@ -47,6 +47,10 @@ SETTINGS = {
     # Who ends is missed at once; who is silent for minutes is on a machine that slept.
     "distributed.scheduler.worker-ttl": None,
     "distributed.admin.low-level-log-length": 20,  # the scheduler's copies of what calls report
+    # What it measures of itself meanwhile takes a twentieth of each core from the trainings.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "1 m",
+    "distributed.admin.tick.interval": "1 s",
     "distributed.admin.large-graph-warning-threshold": "1 GB",  # the data are meant to go with it
 }
 # Freed memory stays with the process: a step's tensors are as large as the step's before, and
