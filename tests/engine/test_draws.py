@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latent_digits.engine import kernels
-from latent_digits.engine.draws import LEVELS, Share, draw_levels, sliced
+from latent_digits.engine.draws import LEVELS, Share, draw_levels, seed_draws, sliced
 
 
 def test_philox_gives_its_authors_known_answer() -> None:
@@ -31,6 +31,16 @@ def test_levels_are_uniform_and_follow_from_the_seed() -> None:
     assert not torch.equal(levels, draw_levels((1001, 999), torch.zeros(0)))
     torch.manual_seed(0)
     assert torch.equal(levels, draw_levels((1001, 999), torch.zeros(0)))
+
+
+def test_a_seed_is_torchs_and_costs_no_look_at_other_devices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(2**63 - 1)
+    expected = torch.rand(5)
+    monkeypatch.delattr(torch, "manual_seed")
+    seed_draws(2**63 - 1, torch.device("cpu"))
+    assert torch.equal(torch.rand(5), expected)
 
 
 def test_a_slice_lies_within_its_batch() -> None:

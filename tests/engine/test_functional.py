@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from latent_digits.engine.functional import add_total, lerp, normal_sample, pixels
+from latent_digits.engine.functional import (
+    add_total,
+    lerp,
+    normal_sample,
+    note_positive,
+    pixels,
+)
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -54,6 +60,16 @@ def test_a_total_is_of_values_however_they_lie(values: Tensor) -> None:
     total = torch.zeros((), dtype=torch.float64)
     add_total(values, total)
     assert total == len(values)
+
+
+@pytest.mark.parametrize("numbers", [1, 1024, 1025, 5000])
+def test_units_are_noted_that_are_anywhere_positive(numbers: int) -> None:
+    y = torch.full((7, numbers), -1.0)
+    y[1, 0] = y[2, -1] = 2e-38
+    y[3], y[4], y[5, -1] = 0.0, -0.0, torch.nan
+    noted = torch.tensor([False, False, False, False, False, False, True])
+    note_positive(y, noted)
+    assert noted.tolist() == [False, True, True, False, False, False, True]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 1e-4])

@@ -35,6 +35,16 @@ def network(dropout: float = 0.3) -> nn.Sequential:
     )
 
 
+def reshaped(dropout: float) -> nn.Sequential:
+    """ReLUs and dropout behind what lays units out anew, and last; [B, 1, 9, 9] to [B, 10]."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Flatten(), nn.Linear(81, 16), nn.Unflatten(1, (4, 2, 2))),
+        *(nn.ReLU(), nn.Dropout2d(dropout), nn.ConvTranspose2d(4, 1, 3, stride=2), nn.Flatten()),
+        *(nn.ReLU(), nn.Dropout(dropout), nn.Linear(25, 10), nn.ReLU(), nn.Dropout(dropout)),
+    )
+
+
 def images(count: int = 5) -> Tensor:
     return torch.rand(count, 1, 9, 9, generator=torch.Generator().manual_seed(1))
 
@@ -67,8 +77,11 @@ def expect_plain(model: nn.Module, x: Tensor | None = None, chain: bool = False)
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("count", [1, 5, 20, 64, 100])
-def test_values_and_gradients(dropout: float, count: int) -> None:
-    expect_plain(engine.accelerate(network(dropout)), images(count), chain=True)
+@pytest.mark.parametrize("made", [network, reshaped])
+def test_values_and_gradients(
+    dropout: float, count: int, made: Callable[[float], nn.Sequential]
+) -> None:
+    expect_plain(engine.accelerate(made(dropout)), images(count), chain=True)
 
 
 def test_the_layers_stay_as_they_are() -> None:
