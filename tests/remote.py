@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import torch
+from distributed import get_worker
 
 from latent_digits.arithmetic import in_force
 from latent_digits.search.sampler import PlannedTrial, Trial, run_trial
@@ -29,6 +30,11 @@ def silent(seconds: int, report: Any) -> str:
     """Hold Python's lock, under which no heartbeat is sent."""
     ctypes.PyDLL(None).sleep(seconds)
     return "awake"
+
+
+def interruptions(report: Any) -> float:
+    """How often in a second Dask does something in this worker of its own accord."""
+    return sum(1000 / one.callback_time for one in get_worker().periodic_callbacks.values())
 
 
 def fail(report: Callable[[Any], None]) -> None:
