@@ -1,5 +1,6 @@
 """What was recorded is done again: the same bits as anew, with the numbers that lie there now."""
 
+from collections import Counter
 from collections.abc import Callable
 from threading import Thread
 
@@ -141,3 +142,39 @@ def test_nothing_is_recorded_after_the_block() -> None:
     pixels(IMAGES)
     noisy(torch.rand(2, 3), 0.1, 0.1, 0.1, 0.1)
     assert not recording.calls
+
+
+WORKS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {  # and how often Python does them
+    "alike": (lambda x: x * torch.rand(len(x)), 4),  # the first, the recorded, the last two
+    "read in Python": (lambda x: x * x.sum().item(), 2 + 10),
+    "of NumPy": (lambda x: torch.from_numpy(x.numpy() * 2), 3 + 10),
+    "not a number": (lambda x: x / 0 * 0, 4),
+}
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_each_of_some_batches_is_what_it_is_alone(name: str) -> None:
+    work, often = WORKS[name]
+    batches = [(one,) for one in torch.rand(48).split(5)]
+    done: Counter[str] = Counter()
+
+    def counted(x: Tensor) -> dict[str, Tensor]:
+        done[name] += 1
+        return {"y": work(x)}
+
+    def each(repeatable: bool) -> list[bytes]:
+        found = engine.each_of(batches, counted, torch.manual_seed, repeatable)
+        return [values["y"].numpy().tobytes() for values in found]
+
+    with torch.no_grad():
+        expected = each(False)
+        assert done.pop(name) == len(expected) == 10
+        assert each(True) == expected
+    assert done[name] == often
+
+
+def test_a_few_batches_are_not_worth_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(engine.Recording, "__enter__")
+    batches = [(torch.ones(2),)] * 7
+    found = engine.each_of(batches, lambda x: {"y": x + 1}, lambda n: None, True)
+    assert [values["y"].tolist() for values in found] == [[2.0, 2.0]] * 7

@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from latent_digits import engine
+from latent_digits.engine import recording
+from latent_digits.models import objectives
 from latent_digits.models.networks import VariationalAutoencoder
 from latent_digits.models.objectives import (
     NegativeElbo,
     classification,
+    measure,
     negative_elbo,
     reconstruction,
 )
+from latent_digits.training.dead_units import Units
 
 BLACK, WHITE = np.zeros((1, 1, 2, 2), dtype=np.uint8), np.full((1, 1, 2, 2), 255, dtype=np.uint8)
 
@@ -48,3 +53,23 @@ def test_the_labels_shares_have_a_cross_entropy() -> None:
     train = np.array([3, 3, 3, 7])
     assert classification.constant_loss(train, np.array([3])) == pytest.approx(-np.log(0.75))
     assert classification.constant_loss(train, np.array([7])) == pytest.approx(-np.log(0.25))
+
+
+@pytest.mark.parametrize("batches", [slice(None), slice(1, None, 2)])
+@pytest.mark.parametrize("stored", [True, False])
+def test_recorded_batches_measure_what_each_measures(
+    monkeypatch: pytest.MonkeyPatch, batches: slice, stored: bool
+) -> None:
+    monkeypatch.setattr(objectives, "EVAL_BATCH", 5)
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (94, 1, 28, 28), dtype=torch.uint8)
+    inputs = images if stored else torch.rand(28, 28, 94, 1).permute(2, 3, 0, 1)
+    model = engine.accelerate(VariationalAutoencoder(3))
+    answers = []
+    for fewest in (recording.FEWEST, 100):
+        monkeypatch.setattr(recording, "FEWEST", fewest)
+        units = Units(model)
+        with units.watched():
+            found = measure(model, negative_elbo, inputs, images, 1, batches)
+        answers.append(({name: value.tolist() for name, value in found.items()}, units.dead()))
+    assert answers[0] == answers[1]

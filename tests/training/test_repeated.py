@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from latent_digits import engine
 from latent_digits.console import UserError
@@ -144,17 +145,23 @@ def test_one_that_changes_between_epochs_is_followed(
 
 def test_layers_left_to_pytorch_buffers_and_hooks_are_not_recorded() -> None:
     stack = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU())
-    assert repeated.is_repeatable(engine.accelerate(stack))
-    assert not repeated.is_repeatable(engine.accelerate(nn.Sequential(nn.Linear(4, 4), nn.GELU())))
+    assert engine.is_repeatable(engine.accelerate(stack))
+    assert not engine.is_repeatable(engine.accelerate(nn.Sequential(nn.Linear(4, 4), nn.GELU())))
     handle = stack.register_forward_hook(lambda *arguments: None)
-    assert not repeated.is_repeatable(stack)
+    assert not engine.is_repeatable(stack)
     handle.remove()
     handle = next(stack.parameters()).register_hook(lambda gradient: gradient)
-    assert not repeated.is_repeatable(stack)
+    assert not engine.is_repeatable(stack)
     handle.remove()
-    assert repeated.is_repeatable(stack)
+    stack[1].register_forward_hook(engine.Watch(lambda *arguments: None))
+    with torch.no_grad():
+        assert engine.is_repeatable(stack)
+    stack[1]._forward_hooks.clear()
+    with register_module_forward_hook(lambda *arguments: None):
+        assert not engine.is_repeatable(stack)
+    assert engine.is_repeatable(stack)
     stack.register_buffer("seen", torch.zeros(1))
-    assert not repeated.is_repeatable(stack)
+    assert not engine.is_repeatable(stack)
 
 
 def test_what_numpy_computes_is_not_replayed(

@@ -5,12 +5,13 @@
 of the project.
 """
 
-from latent_digits.engine.recording import Recording
+from latent_digits.engine.recording import Recording, each_of
 from latent_digits.engine.sequential import (
     Watch,
     accelerate,
     adding,
     explain,
+    is_repeatable,
     left_to_pytorch,
 )
 from latent_digits.engine.switch import off
@@ -21,7 +22,9 @@ __all__ = [
     "Watch",
     "accelerate",
     "adding",
+    "each_of",
     "explain",
+    "is_repeatable",
     "left_to_pytorch",
     "off",
     "threads",

@@ -325,6 +325,22 @@ def left_to_pytorch(model: nn.Module) -> str:
     return "; ".join(f"{name} ({what})" for name, what, taken in parts(model) if not taken)
 
 
+def is_repeatable(model: nn.Module) -> bool:
+    """Whether the engine computes all of a model, which keeps only weights and has no hooks."""
+    return not (
+        left_to_pytorch(model)
+        or _has_any_global_hook()
+        or list(model.buffers())
+        or any(
+            module._forward_pre_hooks
+            or module._backward_hooks
+            or any(type(hook) is not Watch for hook in module._forward_hooks.values())
+            for module in model.modules()
+        )
+        or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
+    )
+
+
 def parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, str, bool]]:
     """Of a model's parts the name, what is said of it, and whether it is a chain.
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent_digits import engine
 from latent_digits.engine.draws import seed_draws
 from latent_digits.engine.functional import pixels
 from latent_digits.models import losses
@@ -102,12 +103,18 @@ def measure(
     only some `batches` of EVAL_BATCH images the values are the same; of none there are none.
     """
     model.eval()
-    pairs = zip(inputs.split(EVAL_BATCH), targets.split(EVAL_BATCH), strict=True)
-    parts = []
-    for number, (x, target) in list(enumerate(pairs))[batches]:
-        seed_draws(seed_for(seed, number), x.device)
-        images = pixels(x)
-        of_target = images if targets is inputs else pixels(target)
-        parts.append(values_of(model, images, of_target))
+    both = (inputs,) if targets is inputs else (inputs, targets)
+    starts = range(0, len(inputs), EVAL_BATCH)[batches]
+    groups = [tuple(one[start : start + EVAL_BATCH] for one in both) for start in starts]
+
+    def seed_batch(n: int) -> None:
+        seed_draws(seed_for(seed, starts[n] // EVAL_BATCH), inputs.device)
+
+    def values(*batch: Tensor) -> Values:
+        x, *target = (pixels(one) for one in batch)
+        return values_of(model, x, *target or [x])
+
+    repeatable = inputs.is_cpu and engine.is_repeatable(model)
+    parts = engine.each_of(groups, values, seed_batch, repeatable)
     names = parts[0] if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}

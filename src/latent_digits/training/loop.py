@@ -21,7 +21,7 @@ from latent_digits.training.cores import seated
 from latent_digits.training.cuda_graphs import Replayed, Take
 from latent_digits.training.dead_units import Units
 from latent_digits.training.optimizers import WARMUP, Number, Optimization, clone, copy
-from latent_digits.training.repeated import Repeated, is_repeatable
+from latent_digits.training.repeated import Repeated
 
 EpochMetrics = dict[str, float]
 
@@ -186,7 +186,7 @@ class Steps:
         inputs = self.train.inputs
         batches = torch.randperm(len(inputs), device=inputs.device).split(self.batch_size)
         if self.repeated:
-            self.repeated.begin(len(batches), is_repeatable(self.model))
+            self.repeated.begin(len(batches), engine.is_repeatable(self.model))
         for batch in batches:
             on_step()
             self.take(batch, self.optimization.next())

@@ -9,7 +9,7 @@ epoch, to see that it does, to the bit.
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latent_digits import engine
 from latent_digits.console import UserError
@@ -87,16 +87,3 @@ class Repeated:
             for value, earlier in zip(self.sums(), before, strict=True):
                 value.copy_(earlier)
         return outcomes[0] == outcomes[1]
-
-
-def is_repeatable(model: nn.Module) -> bool:
-    """Whether the engine computes all of a model, which keeps only weights and has no hooks."""
-    return not (
-        engine.left_to_pytorch(model)
-        or list(model.buffers())
-        or any(
-            module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-            for module in model.modules()
-        )
-        or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
-    )
