@@ -149,6 +149,9 @@ WORKS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {  # and how often Py
     "read in Python": (lambda x: x * x.sum().item(), 2 + 10),
     "of NumPy": (lambda x: torch.from_numpy(x.numpy() * 2), 3 + 10),
     "not a number": (lambda x: x / 0 * 0, 4),
+    "laid out otherwise": (lambda x: x.expand(3, -1).clone().t(), 4),
+    "answers": (lambda x: x > 0.5, 4),
+    "half as wide": (lambda x: x.bfloat16(), 4),
 }
 
 
@@ -164,7 +167,7 @@ def test_each_of_some_batches_is_what_it_is_alone(name: str) -> None:
 
     def each(repeatable: bool) -> list[bytes]:
         found = engine.each_of(batches, counted, torch.manual_seed, repeatable)
-        return [values["y"].numpy().tobytes() for values in found]
+        return [values["y"].float().numpy().tobytes() for values in found]
 
     with torch.no_grad():
         expected = each(False)

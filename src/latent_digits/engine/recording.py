@@ -137,7 +137,8 @@ def copied(values: Values) -> Values:
 
 
 def bits(values: Values) -> dict[str, bytes]:
-    return {name: value.view(torch.uint8).numpy().tobytes() for name, value in values.items()}
+    rows = {name: value.contiguous().view(torch.uint8) for name, value in values.items()}
+    return {name: row.numpy().tobytes() for name, row in rows.items()}
 
 
 def depends_on_numbers(func: Any, arguments: Any) -> bool:
