@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from latent_digits import engine
 from latent_digits.engine import kernels
-from latent_digits.engine.functional import add_total, noisy, pixels
+from latent_digits.engine.functional import add_total, noisy, note_positive, pixels
 from latent_digits.models.losses import accuracy, cross_entropy, mean_squared_error
 from latent_digits.models.networks import Autoencoder, Classifier, Encoder, Head
 
@@ -70,9 +71,24 @@ def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
         lambda x: x.sum().item(),
         lambda x: x[x > 0],
         lambda x: x.nonzero(),
+        lambda x: x.numpy(),
+        lambda x: np.asarray(x),
+        lambda x: np.from_dlpack(x),
+        lambda x: x.tolist(),
+        lambda x: x.apply_(abs),
         lambda x: torch.nn.functional.rrelu(x, training=True),
     ],
-    ids=["a number", "a mask", "places", "results beside what is changed"],
+    ids=[
+        "a number",
+        "a mask",
+        "places",
+        "by NumPy",
+        "as an array",
+        "as another's",
+        "as a list",
+        "by a function",
+        "results beside what is changed",
+    ],
 )
 def test_what_a_replay_would_not_follow_is_said(work: Callable[[Tensor], object]) -> None:
     with engine.Recording() as recording:
@@ -144,10 +160,21 @@ def test_nothing_is_recorded_after_the_block() -> None:
     assert not recording.calls
 
 
+place = [0]  # of a batch
+
+
+def seed_batch(n: int) -> None:
+    torch.manual_seed(n)
+    place[0] = n
+
+
 WORKS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {  # and how often Python does them
     "alike": (lambda x: x * torch.rand(len(x)), 4),  # the first, the recorded, the last two
     "read in Python": (lambda x: x * x.sum().item(), 2 + 10),
-    "of NumPy": (lambda x: torch.from_numpy(x.numpy() * 2), 3 + 10),
+    "of NumPy": (lambda x: torch.from_numpy(x.numpy() * 2), 2 + 10),
+    "of a list": (lambda x: x * max(x.tolist()), 2 + 10),
+    "by a number of Python's": (lambda x: x * place[0], 3 + 10),
+    "a sum": (lambda x: x.sum(), 4),
     "not a number": (lambda x: x / 0 * 0, 4),
     "laid out otherwise": (lambda x: x.expand(3, -1).clone().t(), 4),
     "answers": (lambda x: x > 0.5, 4),
@@ -166,7 +193,7 @@ def test_each_of_some_batches_is_what_it_is_alone(name: str) -> None:
         return {"y": work(x)}
 
     def each(repeatable: bool) -> list[bytes]:
-        found = engine.each_of(batches, counted, torch.manual_seed, repeatable)
+        found = engine.each_of(batches, counted, seed_batch, repeatable)
         return [values["y"].float().numpy().tobytes() for values in found]
 
     with torch.no_grad():
@@ -174,6 +201,20 @@ def test_each_of_some_batches_is_what_it_is_alone(name: str) -> None:
         assert done.pop(name) == len(expected) == 10
         assert each(True) == expected
     assert done[name] == often
+
+
+def test_what_was_noted_in_vain_is_taken_back() -> None:
+    noted = torch.zeros(17, dtype=torch.bool)
+
+    def work(x: Tensor) -> dict[str, Tensor]:
+        y = x + place[0]  # twice the place, unless it is replayed
+        note_positive((torch.arange(17) == y).float(), noted)
+        return {"y": y}
+
+    batches = [(torch.full((1,), n),) for n in range(9)]
+    with torch.no_grad():
+        engine.each_of(batches, work, seed_batch, True, [noted])
+    assert noted.nonzero().flatten().tolist() == [0, 2, 4, 6, 8, 10, 12, 14, 16]
 
 
 def test_a_few_batches_are_not_worth_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:

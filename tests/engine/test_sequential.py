@@ -7,6 +7,7 @@ import pickle
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -562,12 +563,12 @@ def test_a_row_of_parameters_that_is_cut_or_turned_is_seen() -> None:
 
 def test_a_watch_of_a_relu_that_drops_sees_its_own_output() -> None:
     model = engine.accelerate(nn.Sequential(nn.Linear(4, 40), nn.ReLU(), nn.Dropout(0.9)))
-    seen: list[Tensor] = []
-    model[1].register_forward_hook(engine.Watch(lambda layer, y: seen.append(y)))
+    noted = torch.zeros(40, dtype=torch.bool)
+    model[1].register_forward_hook(engine.Watch(noted))
     with torch.no_grad():
         model[0].bias.fill_(9.0)
         model(torch.rand(5, 4))
-    assert seen[0].all()
+    assert noted.all()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own
@@ -635,20 +636,32 @@ def test_off_is_for_a_block() -> None:
 
 def test_a_watch_sees_what_a_hook_would_and_leaves_the_chain() -> None:
     model = engine.accelerate(network(0.0)).eval()
-    seen: list[tuple[nn.Module, Tensor]] = []
-    for layer in model.modules():
-        if isinstance(layer, nn.ReLU):
-            layer.register_forward_hook(engine.Watch(lambda *both: seen.append(both)))
+    model.requires_grad_(False)
+    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
+    relus = [(before, layer) for before, layer in pairwise(layers) if isinstance(layer, nn.ReLU)]
+    for before, _ in relus:  # so that some units answer to none of the images
+        before.bias.copy_(torch.linspace(-0.4, 0.3, len(before.bias)).roll(1))
+    by_chain = [torch.zeros(len(before.bias), dtype=torch.bool) for before, _ in relus]
+    handles = [
+        layer.register_forward_hook(engine.Watch(noted))
+        for (_, layer), noted in zip(relus, by_chain, strict=True)
+    ]
+    seen: list[Tensor] = []
     with torch.no_grad():
         y = model(images())
-        by_chain = [(layer, activation.clone()) for layer, activation in seen]
-        seen.clear()
-        with engine.off():
-            torch.testing.assert_close(model(images()), y)
-    assert [layer for layer, _ in by_chain] == [layer for layer, _ in seen]
-    for (_, one), (_, other) in zip(by_chain, seen, strict=True):
-        torch.testing.assert_close(one, other)
-    expect_plain(model.train())
+        for handle, (_, layer) in zip(handles, relus, strict=True):
+            handle.remove()
+            layer.register_forward_hook(lambda layer, x, y: seen.append(y.transpose(0, 1)))
+        torch.testing.assert_close(model(images()), y)
+    by_hook = [(y > 0).flatten(1).any(1) for y in seen]
+    assert all(map(torch.equal, by_chain, by_hook))
+    assert all(found.any() and not found.all() for found in by_chain)
+
+
+def test_a_watch_leaves_the_chain_in_training() -> None:
+    model = engine.accelerate(network(0.0))
+    model[1].register_forward_hook(engine.Watch(torch.zeros(3, dtype=torch.bool)))
+    expect_plain(model)
 
 
 def test_an_explanation() -> None:

@@ -55,6 +55,21 @@ def test_the_labels_shares_have_a_cross_entropy() -> None:
     assert classification.constant_loss(train, np.array([7])) == pytest.approx(-np.log(0.25))
 
 
+@pytest.mark.parametrize("stored", [torch.uint8, torch.float32])
+def test_no_image_has_no_values(stored: torch.dtype) -> None:
+    model, images = VariationalAutoencoder(3), torch.zeros(0, 1, 28, 28, dtype=stored)
+    found = measure(engine.accelerate(model), negative_elbo, images, images, 1)
+    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
+        ("loss", "squared_error", "kl"), (0,)
+    )
+
+
+def test_each_input_has_a_target() -> None:
+    images = torch.zeros(3, 1, 28, 28)
+    with pytest.raises(ValueError, match="3 inputs have 2 targets"):
+        measure(VariationalAutoencoder(3), negative_elbo, images, images[:2], 1)
+
+
 @pytest.mark.parametrize("batches", [slice(None), slice(1, None, 2)])
 @pytest.mark.parametrize("stored", [True, False])
 def test_recorded_batches_measure_what_each_measures(

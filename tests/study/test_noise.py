@@ -53,10 +53,8 @@ def test_the_kernel_is_each_noise_in_turn() -> None:
     torch.manual_seed(7)
     found = noise(x)[:, 0].movedim(0, -1).numpy()
     torch.manual_seed(7)
-    drawn = (
-        kernels.levels(draw_keys(1)[0], 3 * x.numel()).reshape(3, 28, 28, 20).astype(int)
-        + LEVELS // 2
-    )
+    levels = kernels.levels(draw_keys(1).numpy().view(np.uint32), 3 * x.numel())
+    drawn = levels.reshape(3, 28, 28, 20).astype(int) + LEVELS // 2
     clean, normal = x[:, 0].movedim(0, -1).numpy(), normal_levels()
     y = np.clip(clean + clean * 2.0 * normal[drawn[0]], 0, 1)
     y[drawn[1] < round(0.1 * LEVELS)] = 0

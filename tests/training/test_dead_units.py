@@ -95,7 +95,7 @@ def test_values_are_the_same_when_watched() -> None:
     for plain, other, after in zip(*seen, strict=True):
         assert torch.equal(plain, other)
         assert torch.equal(plain, after)
-    assert not any(relu._forward_hooks for relu in units.names)
+    assert not any(relu._forward_hooks for relu in units.layers)
 
 
 def test_what_is_normalized_has_units_and_what_is_reshaped_or_no_relu_has_none() -> None:

@@ -13,6 +13,7 @@ from latent_digits.engine.sequential import (
     explain,
     is_repeatable,
     left_to_pytorch,
+    noted,
 )
 from latent_digits.engine.switch import off
 from latent_digits.engine.team import threads, use_threads
@@ -26,6 +27,7 @@ __all__ = [
     "explain",
     "is_repeatable",
     "left_to_pytorch",
+    "noted",
     "off",
     "threads",
     "use_threads",

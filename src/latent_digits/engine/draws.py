@@ -68,7 +68,8 @@ def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
     images = shape[-1]
     count = prod(shape[:-1]) * share_of(images).batch
     if x.is_cpu:
-        drawn = torch.from_numpy(kernels.levels(draw_keys(1)[0], count))
+        key = draw_keys(1).numpy().view(np.uint32)
+        drawn = torch.from_numpy(kernels.levels(key, count))
     else:
         words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device)
         drawn = words.random_(-(2**63), None).view(torch.int16)[:count]
@@ -79,7 +80,9 @@ def draw_levels(shape: Sequence[int], x: Tensor) -> Tensor:
 def normal_levels() -> np.ndarray:
     """The quantiles of N(0, 1) in the middle of LEVELS equal shares, float32: up to ±4.3."""
     middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
-    return torch.special.ndtri(middles).to(torch.float32).numpy()
+    quantiles = np.empty(LEVELS, np.float32)
+    torch.from_numpy(quantiles).copy_(torch.special.ndtri(middles))
+    return quantiles
 
 
 def seed_draws(seed: int, device: torch.device) -> None:
@@ -93,7 +96,6 @@ def seed_draws(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def draw_keys(count: int) -> np.ndarray:
-    """Keys for `kernels.philox`: uint32 [`count`, 2]."""
-    words = torch.empty(count, 1, dtype=torch.int64, device="cpu")
-    return words.random_(-(2**63), None).numpy().view(np.uint32)
+def draw_keys(count: int) -> Tensor:
+    """Keys for `kernels.philox`, each the two uint32 of an int64: [`count`]."""
+    return torch.empty(count, dtype=torch.int64, device="cpu").random_(-(2**63), None)

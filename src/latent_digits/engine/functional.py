@@ -23,8 +23,8 @@ from latent_digits.engine.switch import is_off, takes
 def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
     """Stored pixels, uint8 in [0, 255], as floats in [0, 1]; other tensors as they are.
 
-    All of them, or those at `index`. Pixels keep their shape [B, ...], but lie batch-last in memory
-    as activations do, so that network and loss read them without another copy.
+    All of them, or those at `index`, int64 [B]. Pixels keep their shape [B, ...], but lie
+    batch-last in memory as activations do, so that network and loss read them without another copy.
     """
     if stored.dtype != torch.uint8:
         return stored if index is None else stored[index]
@@ -33,11 +33,11 @@ def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
         return images.movedim(0, -1).contiguous().to(torch.float32).div_(255).movedim(-1, 0)
     if index is None:
         index = torch.arange(len(stored), device="cpu")
+    images, index = stored.contiguous(), index.contiguous()
     out = torch.empty(*stored.shape[1:], len(index), dtype=torch.float32, device="cpu")
-    images = stored.view(len(stored), -1)
-    launch(
-        kernels.pixels_batch_last, images.numpy(), index.numpy(), out.view(-1, len(index)).numpy()
-    )
+    size = len(images), prod(images.shape[1:]), len(index)
+    places = images.data_ptr(), index.data_ptr(), out.data_ptr()
+    launch(kernels.pixels_batch_last, *size, *places)
     return out.movedim(-1, 0)
 
 
@@ -50,9 +50,9 @@ def noisy(x: Tensor, speckle: float, salt_pepper: float, mean: float, gaussian: 
     shares = round(salt_pepper / 2 * LEVELS)  # of salt and of pepper, a multiple of 2^-16
     of_x = batch_last(x)
     if takes(x):
-        out = torch.empty_like(of_x)
+        out, key = torch.empty_like(of_x), draw_keys(1)
         size = prod(x.shape[1:]), len(x)
-        draws = draw_keys(1)[0], *share_of(len(x)), normal_levels()
+        draws = key.data_ptr(), *share_of(len(x)), normal_levels()
         places = of_x.data_ptr(), out.data_ptr()
         arguments: tuple[Any, ...] = (*size, *places, *draws, speckle, shares, mean, gaussian)
         launch(kernels.noisy, *arguments)
@@ -90,8 +90,8 @@ class NormalSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
         mu, log_var = batch_last(mu), batch_last(log_var)
-        ctx.offset, out = torch.empty_like(mu), torch.empty_like(mu)
-        draws = draw_keys(1)[0], *share_of(mu.shape[1]), normal_levels()
+        ctx.offset, out, key = torch.empty_like(mu), torch.empty_like(mu), draw_keys(1)
+        draws = key.data_ptr(), *share_of(mu.shape[1]), normal_levels()
         places = ctx.offset.data_ptr(), out.data_ptr()
         arguments: tuple[Any, ...] = (*mu.shape, mu.data_ptr(), log_var.data_ptr(), *draws, *places)
         launch(kernels.sample, *arguments)
@@ -180,7 +180,7 @@ def note_positive(y: Tensor, noted: Tensor) -> None:
     """Note which of the units of `y` [F, ...] are anywhere positive, in `noted`, bool [F]."""
     if takes(y) and noted.is_cpu and y.is_contiguous():
         size = len(noted), prod(y.shape[1:])
-        launch(kernels.note_positive, *size, y.data_ptr(), noted.numpy())
+        launch(kernels.note_positive, *size, y.data_ptr(), noted.data_ptr())
     elif not noted.all():  # most are noted soon
         noted[~noted] = (y[~noted] > 0).flatten(1).any(1)
 

@@ -40,8 +40,8 @@ SIZES = ("channels", "rows", "cols", "out_channels", "out_rows", "out_cols")
 PLACES = ("weight", "x", "y", "of_x", "of_y")
 STEP = np.dtype([(name, np.int64) for name in (*KINDS, *SIZES, *PLACES)])
 # What the threads of a team share: words that they change, each in a cache line of its own, and the
-# task of now, a step of a chain in one direction.
-FORWARDS, BACKWARDS = range(2)
+# task of now: a step of a chain in one direction, or on the way back the ReLU that it ends with.
+FORWARDS, BACKWARDS, LAST_RELU = range(3)
 TICKET, DONE, ENDING, MODES = 0, 64, 128, 192  # bytes behind the team's address
 HELPED, CODE, FAILED = 136, 200, 208  # in lines that seldom change, or for one thread
 NUMBERS = ("work", "step", "images", "before", "batch")
@@ -119,7 +119,7 @@ def weighted_sums(terms, bias, out, stride, length, after):
         sums_of_units(terms, bias, start + count * width, width, LANES, after)
         for m in range(units):
             copy(room[count + m, :length], floats(out + m * stride, 0, (length,)))
-        drawn[0, 0] = 0  # it is alive until here
+        drawn[:] = 0  # it is alive until here
 
 
 @compiled
@@ -178,21 +178,21 @@ def sums_of_one_unit(terms, bias, out, length, after):
 
 
 @compiled
-def finish(sums, place, drawn, after):
-    """Store sums at `place` with what comes `after` them, which is no pass over memory of its own.
+def finish(numbers, place, drawn, after):
+    """Store sums, `numbers`, at `place`, with what comes `after`: no pass over memory of its own.
 
     That is nothing; a ReLU; a ReLU and dropout, whose levels lie at `drawn`; or, on the way `BACK`
     through both, the scale where the activation, at a distance from the gradient, is positive.
     """
     how, distance, scale, _, least = after[:5]
     if how == AS_THEY_ARE:
-        put(place, sums)
+        put(place, numbers)
     elif how == RECTIFIED:
-        put(place, rectified(sums))
+        put(place, rectified(numbers))
     elif how == DROPPED:
-        put(place, times(rectified(sums), where_level(drawn, least, wide(scale))))
+        put(place, times(rectified(numbers), where_level(drawn, least, wide(scale))))
     else:
-        put(place, where_positive(wide(place + distance), times(sums, wide(scale))))
+        put(place, where_positive(wide(place + distance), times(numbers, wide(scale))))
 
 
 @compiled
@@ -548,12 +548,12 @@ def noisy(pixels, images, x, out, key, before, batch, normal, speckle, shares, m
 
     `normal` has a value for each level, the lower half mirrors the upper; `speckle` and `gaussian`
     are standard deviations, and so many `shares` of all levels are salt, and as many pepper. The
-    images lie in a `batch`, so many `before` them.
+    images lie in a `batch`, so many `before` them. `key` is an address.
     """
     x, out = floats(x, 0, (pixels, images)), floats(out, 0, (pixels, images))
     zero, one, middle = x.dtype.type(0), x.dtype.type(1), len(normal) // 2
     speckle, gaussian, mean = x.dtype.type(speckle), x.dtype.type(gaussian), x.dtype.type(mean)
-    drawn = levels(key, 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)
+    drawn = levels(key_at(key, 0), 3 * x.shape[0] * batch).reshape(3, x.shape[0], batch)
     of_speckle, of_gaussian, upper = np.empty_like(x[0]), np.empty_like(x[0]), normal[middle:]
     for p in range(x.shape[0]):
         first, second, third = drawn[0, p, before:], drawn[1, p, before:], drawn[2, p, before:]
@@ -584,12 +584,13 @@ def distance(level):
 def sample(latents, images, mu, log_var, key, before, batch, normal, offset, out):
     """`out` = `mu` + `offset`, a draw from N(0, exp(`log_var`)); all [Z, B].
 
-    `normal` has a value for each level. The images lie in a `batch`, so many `before` them.
+    `normal` has a value for each level. The images lie in a `batch`, so many `before` them. `key`
+    is an address.
     """
     mu, log_var = floats(mu, 0, (latents, images)), floats(log_var, 0, (latents, images))
     offset, out = floats(offset, 0, (latents, images)), floats(out, 0, (latents, images))
     half, middle = np.float32(0.5), len(normal) // 2
-    drawn = levels(key, len(mu) * batch).reshape(len(mu), batch)
+    drawn = levels(key_at(key, 0), len(mu) * batch).reshape(len(mu), batch)
     for z in range(len(mu)):
         row = drawn[z, before:]
         for b in range(mu.shape[1]):  # looked up apart, see `noisy`
@@ -662,8 +663,13 @@ def squared_error_vjp(features, images, out, gradient, x_hat, x, scale):
 
 
 @compiled
-def pixels_batch_last(images, index, out):
-    """`out` [P, B] = the rows `index` [B] of `images` [N, P], / 255."""
+def pixels_batch_last(stored, pixels, count, images, index, out):
+    """`out` [P, B] = the rows `index` [B] of `images` [N, P], / 255; uint8, int64 and float32.
+
+    They are so many `stored` images of so many `pixels`, and a `count` of indices; all addresses.
+    """
+    images = carray(to_uint8(images), (stored, pixels))
+    index, out = carray(to_int64(index), (count,)), floats(out, 0, (pixels, count))
     of, largest = np.empty(256, out.dtype), out.dtype.type(255)
     for value in range(256):
         of[value] = value / largest
@@ -696,8 +702,8 @@ def add_total(numbers, values, total):
 
 @compiled
 def note_positive(units, numbers, y, noted):
-    """Note which rows of `y` [F, N] have a positive number, in `noted`, bool [F]."""
-    y, block = floats(y, 0, (units, numbers)), 1024
+    """Note which rows of `y` [F, N] have a positive number, in `noted`, bool [F]; addresses."""
+    y, noted, block = floats(y, 0, (units, numbers)), carray(to_uint8(noted), (units,)), 1024
     for f in range(units):
         for start in range(0, numbers, block):
             if noted[f]:
@@ -759,7 +765,8 @@ def pointer_to(kind):
 
 
 to_float32, to_float64 = pointer_to(types.float32), pointer_to(types.float64)
-to_int16 = pointer_to(types.int16)
+to_int16, to_int64 = pointer_to(types.int16), pointer_to(types.int64)
+to_uint8, to_uint32 = pointer_to(types.uint8), pointer_to(types.uint32)
 to_step, to_task = pointer_to(numba.from_dtype(STEP)), pointer_to(numba.from_dtype(TASK))
 
 
@@ -779,6 +786,12 @@ def levels_at(address, count):
 
 
 @compiled
+def key_at(address, n):
+    """The `n`-th key, two uint32, from an address on."""
+    return carray(to_uint32(address + 8 * n), (2,))
+
+
+@compiled
 def step_at(table, n):
     """The `n`-th row of a chain's table."""
     return carray(to_step(table), (n + 1,))[n]
@@ -794,19 +807,20 @@ def task_at(address):
 def forwards(team, threads, table, images, x, parameters, keys, before, batch, memory, out):
     """Fill `memory` and `out` from `x` [N, B] as `table` says: see `latent_digits.engine.chains`.
 
-    These and the parameters, in one row, are addresses of float32. Dropout draws from `keys`, two
-    uint32 for each step that drops. The images lie in a `batch`, so many `before` them. `team` is
-    the address of what so many `threads` share, this one and those that `serve`.
+    These and the parameters, in one row, are addresses of float32. Dropout draws from those at the
+    address `keys`, one for each step that drops. The images lie in a `batch`, so many `before`
+    them. `team` is the address of what so many `threads` share, this one and those that `serve`.
     """
     task = task_at(team)
     task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
     task.out, task.table, task.work = out, table.ctypes.data, FORWARDS
     task.before, task.batch = before, batch
+    # Read by their addresses, and written by the next turn, which keeps them alive in this one.
     scale, drawn, layer = np.empty(LANES, np.float32), np.empty(0, np.int16), 0
     for n in range(len(table)):
         step = table[n]
         if step.dropped:
-            drawn = levels(keys[layer], step.units * batch)
+            drawn = levels(key_at(keys, layer), step.units * batch)
             layer += 1
         scale[:] = scaling(step.dropped)
         task.step, task.scale, task.levels = n, scale.ctypes.data, drawn.ctypes.data
@@ -840,16 +854,15 @@ def backwards(
     task.images, task.x, task.parameters, task.memory = images, x, parameters, memory
     task.out, task.of_x, task.gradients, task.table = out, of_x, gradients, table.ctypes.data
     task.of_memory, task.given, task.of_out = of_memory, given, of_out
-    task.work = BACKWARDS
-    scale = np.empty(LANES, np.float32)
+    scale = np.empty(LANES, np.float32)  # alive as in `forwards`
     for n in range(len(table) - 1, -1, -1):
         step = table[n]
         scale[:] = scaling(step.dropped_before)
-        if step.y == OUTPUT and step.relu:
-            size = step.out_channels * step.out_rows * step.out_cols * images
-            y, of_y = floats(out, 0, (size,)), floats(of_out, 0, (size,))
-            relu_vjp(floats(given, 0, (size,)), y, step.dropped, of_y)
         task.step, task.scale = n, scale.ctypes.data
+        if step.y == OUTPUT and step.relu:
+            task.work = LAST_RELU
+            share_out(team, parts(step, images, threads))
+        task.work = BACKWARDS
         share_out(team, parts(step, images, threads))
 
 
@@ -880,6 +893,8 @@ def do_part(team, part, count):
         step = step_at(task.table, task.step)
         if task.work == FORWARDS:
             forwards_part(task, step, part, count)
+        elif task.work == LAST_RELU:
+            last_relu_part(task, step, part, count)
         else:
             backwards_part(task, step, part, count)
     except Exception:
@@ -986,6 +1001,15 @@ def backwards_part(task, step, part, count):
         a, b = bounds(y.size, part, count)
         behind = floats(task.given, 0, y.shape) if step.y == OUTPUT else of_y
         sigmoid_vjp(behind.ravel()[a:b], y.ravel()[a:b], of_y.ravel()[a:b])
+
+
+@compiled
+def last_relu_part(task, step, part, count):
+    """`do_part` of the ReLU, and the dropout, that a chain ends with, on the way back."""
+    size = step.out_channels * step.out_rows * step.out_cols * task.images
+    a, b = bounds(size, part, count)
+    y, of_y = floats(task.out, a, (b - a,)), floats(task.of_out, a, (b - a,))
+    relu_vjp(floats(task.given, a, (b - a,)), y, step.dropped, of_y)
 
 
 @compiled

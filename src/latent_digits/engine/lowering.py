@@ -123,7 +123,7 @@ def steps(layers: Sequence[nn.Module], shape: Shape) -> tuple[list[Step], list[i
             if isinstance(layer, nn.Dropout2d) and len(x) != 3:
                 return None
             of = max(n for n, step in enumerate(found) if step.kind not in IN_PLACE)
-            found[of] = rectified(found[of], layer, x)
+            found[of] = followed(found[of], layer, x)
         else:
             step = lowered(layer, x)
             if step is None:
@@ -165,7 +165,7 @@ def lowered(layer: Any, x: Shape) -> Step | None:
     return None
 
 
-def rectified(step: Step, layer: nn.ReLU | nn.Dropout | nn.Dropout2d, x: Shape) -> Step:
+def followed(step: Step, layer: nn.ReLU | nn.Dropout | nn.Dropout2d, x: Shape) -> Step:
     """A step with a ReLU behind it, on `x`, or with dropout of single units or whole channels.
 
     A unit is dropped where its level is one of the lowest, so that p is a multiple of 2^-16.

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -21,6 +22,9 @@ from latent_digits.engine.switch import takes
 UNFILLED = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided")} | {
     f"aten::{name}" for name in ("new_empty", "new_empty_strided")
 }
+
+READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__}
+READS |= {Tensor.apply_, Tensor.map_, Tensor.map2_}
 
 Values = dict[str, Tensor]
 FEWEST = 8  # calls for which `each_of` records one
@@ -44,6 +48,17 @@ def launch(kernel: Callable[..., None], *arguments: Any) -> None:
         recording = recording.outer
 
 
+class Reads(TorchFunctionMode):
+    """Has a thread's recordings refused where Python reads numbers past PyTorch's dispatcher."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        recording = _current.recording if func in READS else None
+        while recording is not None:
+            recording.refused = True
+            recording = recording.outer
+        return func(*args, **(kwargs or {}))
+
+
 class Recording(TorchDispatchMode):
     """What was called within its block; `replay` calls it again, with the same numbers and memory.
 
@@ -57,6 +72,7 @@ class Recording(TorchDispatchMode):
         self.kept: list[Any] = []
         self.refused = False
         self.outer: Recording | None = None
+        self.reads = Reads()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -65,11 +81,13 @@ class Recording(TorchDispatchMode):
 
     def __enter__(self) -> "Recording":
         self.outer, _current.recording = _current.recording, self
+        self.reads.__enter__()
         return super().__enter__()
 
     def __exit__(self, *exception: Any) -> None:
-        _current.recording = self.outer
         super().__exit__(*exception)
+        self.reads.__exit__(*exception)
+        _current.recording = self.outer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         again = partial(func, *args, **(kwargs or {}))
@@ -100,12 +118,14 @@ def each_of(
     work: Callable[..., Values],
     before: Callable[[int], Any],
     repeatable: bool,
+    noted: Sequence[Tensor] = (),
 ) -> list[Values]:
     """`work(*batch)` for each of the batches, which are alike but for the last.
 
-    `before` is called before each, with its place. Where work is `repeatable`, one is recorded and
-    replayed for the others, unless the last replay gives something else than work does. No
-    gradients may be asked for.
+    `before` is called before each, with its place, to seed what it draws. Where work is
+    `repeatable`, one is recorded and replayed for the others, unless the last replay gives
+    something else than work does: then `noted`, what is written beside its values, is put back, and
+    all are done. No gradients may be asked for.
     """
 
     def one(n: int) -> Values:
@@ -114,6 +134,7 @@ def each_of(
 
     places = range(len(batches))
     if repeatable and len(batches) >= FEWEST:
+        earlier = [tensor.clone() for tensor in noted]
         found = [one(0)]  # what is set up once is no part of the others
         inputs = [tensor.clone() for tensor in batches[1]]
         before(1)
@@ -129,6 +150,8 @@ def each_of(
                 found.append(copied(values))
             if bits(one(places[-2])) == bits(found[-1]):
                 return [*found, one(places[-1])]
+        for tensor, other in zip(noted, earlier, strict=True):
+            tensor.copy_(other)
     return [one(n) for n in places]
 
 
@@ -137,7 +160,7 @@ def copied(values: Values) -> Values:
 
 
 def bits(values: Values) -> dict[str, bytes]:
-    rows = {name: value.contiguous().view(torch.uint8) for name, value in values.items()}
+    rows = {name: value.flatten().view(torch.uint8) for name, value in values.items()}
     return {name: row.numpy().tobytes() for name, row in rows.items()}
 
 

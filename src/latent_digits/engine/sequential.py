@@ -9,13 +9,12 @@ changes, to a subclass of what it was, as FSDP2's `fully_shard` does it. What it
 up at each call, so that a layer that is replaced, changed or hooked is seen by the next.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
@@ -24,6 +23,7 @@ from latent_digits.engine import kernels, team
 from latent_digits.engine.autograd import first_order
 from latent_digits.engine.chains import Chain, chain
 from latent_digits.engine.draws import draw_keys, share_of
+from latent_digits.engine.functional import note_positive
 from latent_digits.engine.kernels import OUTPUT
 from latent_digits.engine.lowering import NAMES, SETTINGS, steps, why_not
 from latent_digits.engine.memory import Row, batch_last, in_a_row, split_like
@@ -31,23 +31,23 @@ from latent_digits.engine.recording import launch
 from latent_digits.engine.switch import PLAIN, takes
 
 MOST_LINKS = 100
-NO_KEYS = np.zeros((0, 2), np.uint32)
 Model = TypeVar("Model", bound=nn.Module)
 
 
 class Watch:
-    """A forward hook of a ReLU, as `register_forward_hook` takes it, that a chain can call as well.
+    """A forward hook of a ReLU, for `register_forward_hook`, that a chain calls as well.
 
-    It gets the layer and its output [B, units, ...], which it must not keep, where no gradients are
-    asked for. (Any other hook of a layer leaves its chain to PyTorch.)
+    Where no gradients are asked for it notes which units of an output [B, units, ...] are positive
+    for any image, in `noted`, bool [units]. Outputs of another width are passed over. (Any other
+    hook of a layer leaves its chain to PyTorch.)
     """
 
-    def __init__(self, look: Callable[[nn.Module, Tensor], Any]):
-        self.look = look
+    def __init__(self, noted: Tensor):
+        self.noted = noted
 
     def __call__(self, layer: nn.Module, arguments: Any, output: Tensor) -> None:
-        if not torch.is_grad_enabled():
-            self.look(layer, output)
+        if not torch.is_grad_enabled() and output.shape[1] == len(self.noted):
+            note_positive(output.movedim(0, -1), self.noted)
 
 
 class Link(NamedTuple):
@@ -243,9 +243,10 @@ class Run:
         self.memory = x.new_empty(chain.floats * images)
         strides = [images * stride for stride in chain.strides]
         self.y = x.new_empty_strided((images, *chain.shapes[-1]), (1, *strides))
-        keys = draw_keys(chain.drops) if chain.drops else NO_KEYS
+        keys = draw_keys(chain.drops) if chain.drops else None
+        draws = 0 if keys is None else keys.data_ptr(), *share_of(images)
         left = self.memory.data_ptr(), self.y.data_ptr()
-        arguments: tuple[Any, ...] = *given(chain, x, row), keys, *share_of(images), *left
+        arguments: tuple[Any, ...] = *given(chain, x, row), *draws, *left
         launch(kernels.forwards, *arguments)
 
     def activation(self, place: int) -> Tensor:
@@ -326,7 +327,10 @@ def left_to_pytorch(model: nn.Module) -> str:
 
 
 def is_repeatable(model: nn.Module) -> bool:
-    """Whether the engine computes all of a model, which keeps only weights and has no hooks."""
+    """Whether the engine computes all of a model, which keeps only weights.
+
+    It has no hooks but watches of ReLUs.
+    """
     return not (
         left_to_pytorch(model)
         or _has_any_global_hook()
@@ -334,11 +338,24 @@ def is_repeatable(model: nn.Module) -> bool:
         or any(
             module._forward_pre_hooks
             or module._backward_hooks
-            or any(type(hook) is not Watch for hook in module._forward_hooks.values())
+            or any(
+                type(hook) is not Watch or type(module) is not nn.ReLU
+                for hook in module._forward_hooks.values()
+            )
             for module in model.modules()
         )
         or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
     )
+
+
+def noted(model: nn.Module) -> list[Tensor]:
+    """What the watches of a model write to."""
+    return [
+        hook.noted
+        for module in model.modules()
+        for hook in module._forward_hooks.values()
+        if isinstance(hook, Watch)
+    ]
 
 
 def parts(module: nn.Module, path: str = "") -> Iterator[tuple[str, str, bool]]:

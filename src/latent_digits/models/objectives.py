@@ -100,11 +100,14 @@ def measure(
     """The values of a measure for every image, [N] each, with the model in eval mode.
 
     `seed` fixes what the model samples, so that the same weights always give the same values. Of
-    only some `batches` of EVAL_BATCH images the values are the same; of none there are none.
+    only some `batches` of EVAL_BATCH images the values are the same; of no batch there are none.
+    Raises ValueError where inputs and targets are not as many.
     """
+    if len(inputs) != len(targets):
+        raise ValueError(f"{len(inputs)} inputs have {len(targets)} targets, not one each")
     model.eval()
     both = (inputs,) if targets is inputs else (inputs, targets)
-    starts = range(0, len(inputs), EVAL_BATCH)[batches]
+    starts = range(0, max(len(inputs), 1), EVAL_BATCH)[batches]
     groups = [tuple(one[start : start + EVAL_BATCH] for one in both) for start in starts]
 
     def seed_batch(n: int) -> None:
@@ -115,6 +118,6 @@ def measure(
         return values_of(model, x, *target or [x])
 
     repeatable = inputs.is_cpu and engine.is_repeatable(model)
-    parts = engine.each_of(groups, values, seed_batch, repeatable)
+    parts = engine.each_of(groups, values, seed_batch, repeatable, engine.noted(model))
     names = parts[0] if parts else ()
     return {name: torch.cat([part[name] for part in parts]) for name in names}

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits import engine
-from latent_digits.engine.functional import note_positive
 from latent_digits.training import ranks
 
 PREFIX = "dead_"
@@ -23,27 +22,24 @@ class Units:
     """The ReLU units of `model`, and which have answered while it was `watched`."""
 
     def __init__(self, model: nn.Module):
-        self.names: dict[nn.Module, str] = {}
-        self.live: dict[str, Tensor] = {}  # bool [units]
+        self.layers: list[nn.Module] = []
+        self.live: dict[str, Tensor] = {}  # bool [units], a layer each
         for name, before, relu in relus(model):
-            self.names[relu] = name
+            self.layers.append(relu)
             self.live[name] = before.weight.new_zeros(width(before), dtype=torch.bool)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Within the block the units' answers are noted."""
-        hooks = [relu.register_forward_hook(engine.Watch(self.look)) for relu in self.names]
+        hooks = [
+            relu.register_forward_hook(engine.Watch(live))
+            for relu, live in zip(self.layers, self.live.values(), strict=True)
+        ]
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
-
-    def look(self, relu: nn.Module, y: Tensor) -> None:
-        """Note which units answer, of a batch's activations [B, units, ...]."""
-        live = self.live[self.names[relu]]
-        if y.shape[1] == len(live):
-            note_positive(y.movedim(0, -1), live)
 
     def dead(self) -> dict[str, float]:
         """For a history's row: the share of dead units by layer, as all processes saw it."""
