@@ -45,7 +45,7 @@ from latent_digits.study.trainings import (
     VaeTraining,
 )
 from latent_digits.search.sampler import PlannedTrial, Trial, run_trial, search, table
-from latent_digits.models.networks import REPORTS
+from latent_digits.models.architecture import REPORTS
 from latent_digits.models.weights import build
 
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -17,7 +17,7 @@ import yaml
 from latent_digits.catalogue import METRICS, MODELS, SERIES
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import write_csv, write_json, write_tensors
-from latent_digits.models.networks import REPORTS
+from latent_digits.models.architecture import REPORTS
 from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import digest_of, read_study
 from latent_digits.project.replicas import recipe_of, summary

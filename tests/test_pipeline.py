@@ -82,6 +82,14 @@ def test_code_dependencies_are_exactly_the_imports(stage: str) -> None:
     assert declared_code(stage) == expected | TEMPLATES.get(stage, set())
 
 
+@pytest.mark.parametrize("stage", ["prepare", "plot"])
+def test_what_computes_with_no_network_starts_without_torch(stage: str) -> None:
+    """Its import takes seconds, which whoever changes a figure's style would wait for."""
+    slow, path = {"torch", "numba", "distributed", "mlflow"}, str(script(stage))
+    code = f"import runpy, sys; runpy.run_path({path!r}); print({slow} & {{*sys.modules}})"
+    assert run(PROJECT, "-c", code).stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize("stage", ["prepare", "tune", "train_ae", "train_vae", "finetune"])
 def test_what_takes_long_can_come_from_the_run_cache(stage: str) -> None:
     """DVC 3.67 keeps nothing there of a stage with an uncached output that is no metric or plot."""

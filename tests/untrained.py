@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from latent_digits.data.dataset import Dataset, save_dataset
-from latent_digits.models.networks import Architecture
+from latent_digits.models.architecture import Architecture
 from latent_digits.models.weights import arrays_of, build, save_model
 from smoke import PROJECT
 

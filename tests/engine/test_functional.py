@@ -70,6 +70,9 @@ def test_units_are_noted_that_are_anywhere_positive(numbers: int) -> None:
     noted = torch.tensor([False, False, False, False, False, False, True])
     note_positive(y, noted)
     assert noted.tolist() == [False, True, True, False, False, False, True]
+    every_other = torch.zeros(14, dtype=torch.bool)
+    note_positive(y, every_other[::2])
+    assert every_other.nonzero().flatten().tolist() == [2, 4]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 1e-4])

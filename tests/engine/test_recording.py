@@ -1,5 +1,8 @@
 """What was recorded is done again: the same bits as anew, with the numbers that lie there now."""
 
+import copy
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from threading import Thread
@@ -76,6 +79,9 @@ def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
         lambda x: np.from_dlpack(x),
         lambda x: x.tolist(),
         lambda x: x.apply_(abs),
+        lambda x: copy.deepcopy(x),
+        lambda x: torch.tensor([x[0], x[1]]),
+        lambda x: x.new_tensor((x[0],)),
         lambda x: torch.nn.functional.rrelu(x, training=True),
     ],
     ids=[
@@ -87,6 +93,9 @@ def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
         "as another's",
         "as a list",
         "by a function",
+        "copied",
+        "in a list",
+        "in a tuple",
         "results beside what is changed",
     ],
 )
@@ -140,6 +149,23 @@ def test_images_by_their_numbers_are_followed() -> None:
     assert torch.equal(found, images[[3, 2]])
 
 
+def test_a_recording_holds_the_memory_that_it_replays() -> None:
+    images, index = IMAGES.clone(), torch.arange(3)
+    y, noted = torch.ones(2, 3), torch.zeros(2, dtype=torch.bool)
+    alive = [weakref.ref(one) for one in (images, index, y, noted)]
+    with engine.Recording() as recording:
+        found = pixels(images, index)
+        note_positive(y, noted)
+    del images, index, y, noted
+    gc.collect()
+    assert all(one() is not None for one in alive)
+    recording.replay()
+    assert torch.equal(found, pixels(IMAGES, torch.arange(3)))
+    del recording, found
+    gc.collect()
+    assert not any(one() is not None for one in alive)
+
+
 def test_another_thread_is_not_recorded() -> None:
     with engine.Recording() as outer:
         thread = Thread(target=pixels, args=(IMAGES,))
@@ -176,6 +202,8 @@ WORKS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {  # and how often Py
     "by a number of Python's": (lambda x: x * place[0], 3 + 10),
     "a sum": (lambda x: x.sum(), 4),
     "not a number": (lambda x: x / 0 * 0, 4),
+    "one of several": (lambda x: torch.stack([x, x], 1)[:, 0], 4),
+    "all the same": (lambda x: x.sum().expand(len(x)), 4),
     "laid out otherwise": (lambda x: x.expand(3, -1).clone().t(), 4),
     "answers": (lambda x: x > 0.5, 4),
     "half as wide": (lambda x: x.bfloat16(), 4),

@@ -634,7 +634,7 @@ def test_off_is_for_a_block() -> None:
     assert model(images()).grad_fn.name() == "RunChainBackward"
 
 
-def test_a_watch_sees_what_a_hook_would_and_leaves_the_chain() -> None:
+def test_a_watch_sees_what_a_hook_would_of_a_chain() -> None:
     model = engine.accelerate(network(0.0)).eval()
     model.requires_grad_(False)
     layers = [layer for layer in model.modules() if not isinstance(layer, nn.Sequential)]
@@ -648,6 +648,7 @@ def test_a_watch_sees_what_a_hook_would_and_leaves_the_chain() -> None:
     ]
     seen: list[Tensor] = []
     with torch.no_grad():
+        assert not engine.left_to_pytorch(model)
         y = model(images())
         for handle, (_, layer) in zip(handles, relus, strict=True):
             handle.remove()
@@ -658,7 +659,7 @@ def test_a_watch_sees_what_a_hook_would_and_leaves_the_chain() -> None:
     assert all(found.any() and not found.all() for found in by_chain)
 
 
-def test_a_watch_leaves_the_chain_in_training() -> None:
+def test_a_watch_has_pytorch_train() -> None:
     model = engine.accelerate(network(0.0))
     model[1].register_forward_hook(engine.Watch(torch.zeros(3, dtype=torch.bool)))
     expect_plain(model)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from latent_digits import engine
 from latent_digits.engine import kernels, team
-from latent_digits.models.networks import Architecture, Autoencoder, VariationalAutoencoder
+from latent_digits.models.architecture import Architecture
+from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from latent_digits import engine
+from latent_digits.models.architecture import Architecture
 from latent_digits.models.losses import mean_squared_error
 from latent_digits.models.networks import (
-    Architecture,
     Autoencoder,
     Classifier,
     Decoder,

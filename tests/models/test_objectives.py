@@ -7,7 +7,13 @@ import torch
 from latent_digits import engine
 from latent_digits.engine import recording
 from latent_digits.models import objectives
-from latent_digits.models.networks import VariationalAutoencoder
+from latent_digits.models.networks import (
+    Autoencoder,
+    Classifier,
+    Encoder,
+    Head,
+    VariationalAutoencoder,
+)
 from latent_digits.models.objectives import (
     NegativeElbo,
     classification,
@@ -57,11 +63,15 @@ def test_the_labels_shares_have_a_cross_entropy() -> None:
 
 @pytest.mark.parametrize("stored", [torch.uint8, torch.float32])
 def test_no_image_has_no_values(stored: torch.dtype) -> None:
-    model, images = VariationalAutoencoder(3), torch.zeros(0, 1, 28, 28, dtype=stored)
-    found = measure(engine.accelerate(model), negative_elbo, images, images, 1)
-    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
-        ("loss", "squared_error", "kl"), (0,)
-    )
+    images, labels = torch.zeros(0, 1, 28, 28, dtype=stored), torch.zeros(0, dtype=torch.int64)
+    for model, objective, targets, names in (
+        (VariationalAutoencoder(3), negative_elbo, images, {"loss", "squared_error", "kl"}),
+        (Autoencoder(3, 0.0), reconstruction, images, {"loss"}),
+        (Classifier(Encoder(3, 0.0), Head(3, 4)), classification, labels, {"loss", "accuracy"}),
+    ):
+        found = measure(engine.accelerate(model), objective, images, targets, 1)
+        assert set(found) == names
+        assert all(value.shape == (0,) for value in found.values())
 
 
 def test_each_input_has_a_target() -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 from latent_digits.console import UserError
-from latent_digits.models.networks import Architecture, Decoder, Encoder
+from latent_digits.models.architecture import Architecture
+from latent_digits.models.networks import Decoder, Encoder
 from latent_digits.preparation.collection import Collection
 from latent_digits.preparation.folders import SMALLEST, load_folder
 from latent_digits.preparation.splits import draw_splits

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from latent_digits.console import UserError
-from latent_digits.models.networks import Architecture, Autoencoder, parameter_count
+from latent_digits.models.architecture import Architecture
+from latent_digits.models.networks import Autoencoder, parameter_count
 from latent_digits.project.params import TuneParams, load_params
 from latent_digits.search import sampler as tuning
 from latent_digits.search.sampler import (

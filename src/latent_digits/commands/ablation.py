@@ -23,7 +23,8 @@ from latent_digits.data.dataset import Dataset, load_dataset
 from latent_digits.data.fingerprint import fingerprint
 from latent_digits.data.resume_cache import code_of
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.models.networks import Architecture, Autoencoder, Head
+from latent_digits.models.architecture import Architecture
+from latent_digits.models.networks import Autoencoder, Head
 from latent_digits.models.objectives import classification, measure, reconstruction
 from latent_digits.models.weights import arrays_of
 from latent_digits.project.params import (

@@ -33,11 +33,10 @@ def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
         return images.movedim(0, -1).contiguous().to(torch.float32).div_(255).movedim(-1, 0)
     if index is None:
         index = torch.arange(len(stored), device="cpu")
-    images, index = stored.contiguous(), index.contiguous()
+    index = index.to("cpu", torch.int64).contiguous()
     out = torch.empty(*stored.shape[1:], len(index), dtype=torch.float32, device="cpu")
-    size = len(images), prod(images.shape[1:]), len(index)
-    places = images.data_ptr(), index.data_ptr(), out.data_ptr()
-    launch(kernels.pixels_batch_last, *size, *places)
+    size = len(stored), prod(stored.shape[1:]), len(index)
+    launch(kernels.pixels_batch_last, *size, stored.contiguous(), index, out)
     return out.movedim(-1, 0)
 
 
@@ -50,12 +49,9 @@ def noisy(x: Tensor, speckle: float, salt_pepper: float, mean: float, gaussian: 
     shares = round(salt_pepper / 2 * LEVELS)  # of salt and of pepper, a multiple of 2^-16
     of_x = batch_last(x)
     if takes(x):
-        out, key = torch.empty_like(of_x), draw_keys(1)
-        size = prod(x.shape[1:]), len(x)
-        draws = key.data_ptr(), *share_of(len(x)), normal_levels()
-        places = of_x.data_ptr(), out.data_ptr()
-        arguments: tuple[Any, ...] = (*size, *places, *draws, speckle, shares, mean, gaussian)
-        launch(kernels.noisy, *arguments)
+        out, size = torch.empty_like(of_x), (prod(x.shape[1:]), len(x))
+        draws = draw_keys(1), *share_of(len(x)), normal_levels()
+        launch(kernels.noisy, *size, of_x, out, *draws, speckle, shares, mean, gaussian)
         return out.movedim(-1, 0)
     levels = draw_levels((3, *of_x.shape), x)
     y = (of_x * speckle).mul_(normal(levels[0], x)).add_(of_x).clamp_(0, 1)
@@ -90,11 +86,9 @@ class NormalSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
         mu, log_var = batch_last(mu), batch_last(log_var)
-        ctx.offset, out, key = torch.empty_like(mu), torch.empty_like(mu), draw_keys(1)
-        draws = key.data_ptr(), *share_of(mu.shape[1]), normal_levels()
-        places = ctx.offset.data_ptr(), out.data_ptr()
-        arguments: tuple[Any, ...] = (*mu.shape, mu.data_ptr(), log_var.data_ptr(), *draws, *places)
-        launch(kernels.sample, *arguments)
+        ctx.offset, out = torch.empty_like(mu), torch.empty_like(mu)
+        draws = draw_keys(1), *share_of(mu.shape[1]), normal_levels()
+        launch(kernels.sample, *mu.shape, mu, log_var, *draws, ctx.offset, out)
         return out.t()
 
     @staticmethod
@@ -102,8 +96,7 @@ class NormalSample(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         gradient = batch_last(gradients[0])
         out = torch.empty_like(gradient)
-        places = gradient.data_ptr(), ctx.offset.data_ptr(), out.data_ptr()
-        launch(kernels.sample_vjp, out.numel(), *places)
+        launch(kernels.sample_vjp, out.numel(), gradient, ctx.offset, out)
         return gradients[0], out.t()
 
 
@@ -120,14 +113,7 @@ class SquaredError(torch.autograd.Function):
         ctx.x_hat, ctx.x, ctx.scale = batch_last(x_hat), batch_last(x), scale
         out = x_hat.new_empty(len(x))
         size = prod(x.shape[1:]), len(x)
-        launch(
-            kernels.squared_error,
-            *size,
-            ctx.x_hat.data_ptr(),
-            ctx.x.data_ptr(),
-            scale,
-            out.data_ptr(),
-        )
+        launch(kernels.squared_error, *size, ctx.x_hat, ctx.x, scale, out)
         return out
 
     @staticmethod
@@ -135,8 +121,7 @@ class SquaredError(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         out, of_each = torch.empty_like(ctx.x), gradients[0].contiguous()
         size = prod(out.shape[:-1]), len(of_each)
-        places = out.data_ptr(), of_each.data_ptr(), ctx.x_hat.data_ptr(), ctx.x.data_ptr()
-        launch(kernels.squared_error_vjp, *size, *places, ctx.scale)
+        launch(kernels.squared_error_vjp, *size, out, of_each, ctx.x_hat, ctx.x, ctx.scale)
         return out.movedim(-1, 0), None, None
 
 
@@ -152,18 +137,14 @@ class KLDivergence(torch.autograd.Function):
     def forward(ctx: Any, mu: Tensor, log_var: Tensor) -> Tensor:
         ctx.mu, ctx.log_var = batch_last(mu), batch_last(log_var)
         out = mu.new_empty(len(mu))
-        latents, images = ctx.mu.shape
-        places = ctx.mu.data_ptr(), ctx.log_var.data_ptr(), out.data_ptr()
-        launch(kernels.kl_divergence, latents, images, *places)
+        launch(kernels.kl_divergence, *ctx.mu.shape, ctx.mu, ctx.log_var, out)
         return out
 
     @staticmethod
     @first_order
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        latents, images = ctx.mu.shape
-        out, of_each = ctx.mu.new_empty(2, latents, images), gradients[0].contiguous()
-        places = out.data_ptr(), of_each.data_ptr(), ctx.mu.data_ptr(), ctx.log_var.data_ptr()
-        launch(kernels.kl_divergence_vjp, latents, images, *places)
+        out, of_each = ctx.mu.new_empty(2, *ctx.mu.shape), gradients[0].contiguous()
+        launch(kernels.kl_divergence_vjp, *ctx.mu.shape, out, of_each, ctx.mu, ctx.log_var)
         return out[0].t(), out[1].t()
 
 
@@ -171,16 +152,16 @@ def add_total(values: Tensor, total: Tensor) -> None:
     """Add the sum of `values` to `total`, of float64."""
     if takes(values):
         row = values.contiguous()
-        launch(kernels.add_total, row.numel(), row.data_ptr(), total.data_ptr())
+        launch(kernels.add_total, row.numel(), row, total)
     else:
         total.add_(values.sum(dtype=torch.float64))
 
 
 def note_positive(y: Tensor, noted: Tensor) -> None:
     """Note which of the units of `y` [F, ...] are anywhere positive, in `noted`, bool [F]."""
-    if takes(y) and noted.is_cpu and y.is_contiguous():
-        size = len(noted), prod(y.shape[1:])
-        launch(kernels.note_positive, *size, y.data_ptr(), noted.data_ptr())
+    bools = noted.is_cpu and noted.dtype is torch.bool and noted.is_contiguous()
+    if takes(y) and y.is_contiguous() and bools:
+        launch(kernels.note_positive, len(noted), prod(y.shape[1:]), y, noted)
     elif not noted.all():  # most are noted soon
         noted[~noted] = (y[~noted] > 0).flatten(1).any(1)
 
@@ -202,10 +183,8 @@ def adam(
     """
     vectors = values, gradients, mean, square
     if takes(values) and all(vector.is_contiguous() for vector in vectors):
-        places = [vector.data_ptr() for vector in vectors]
         numbers = step_size, correction, beta1, beta2, epsilon
-        arguments: tuple[Any, ...] = (len(values), *places, *numbers)
-        launch(kernels.adam, *arguments)
+        launch(kernels.adam, len(values), *vectors, *numbers)
         return
     mean.lerp_(gradients, 1 - beta1)
     square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
@@ -217,6 +196,6 @@ def adam(
 def lerp(values: Tensor, to: Tensor, share: float | Tensor) -> None:
     """Move `values` a `share` of the way `to` others of their shape."""
     if takes(values) and takes(to) and values.is_contiguous() and to.is_contiguous():
-        launch(kernels.lerp, values.numel(), values.data_ptr(), to.data_ptr(), share)
+        launch(kernels.lerp, values.numel(), values, to, share)
     else:
         values.lerp_(to, share)

@@ -23,8 +23,9 @@ UNFILLED = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided")
     f"aten::{name}" for name in ("new_empty", "new_empty_strided")
 }
 
-READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__}
+READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__, Tensor.__deepcopy__}
 READS |= {Tensor.apply_, Tensor.map_, Tensor.map2_}
+BUILDERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}  # read what is listed
 
 Values = dict[str, Tensor]
 FEWEST = 8  # calls for which `each_of` records one
@@ -40,11 +41,13 @@ _current = Current()
 
 
 def launch(kernel: Callable[..., None], *arguments: Any) -> None:
-    """Call a compiled function, in a way that is recorded."""
-    kernel(*arguments)
+    """Call a compiled function, which gets addresses of tensors, in a way that is recorded."""
+    given = [one.data_ptr() if isinstance(one, Tensor) else one for one in arguments]
+    kernel(*given)
     recording = _current.recording
     while recording is not None:
-        recording.calls.append((kernel, arguments))
+        recording.kept.append(arguments)
+        recording.calls.append((kernel, given))
         recording = recording.outer
 
 
@@ -52,11 +55,19 @@ class Reads(TorchFunctionMode):
     """Has a thread's recordings refused where Python reads numbers past PyTorch's dispatcher."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        recording = _current.recording if func in READS else None
+        reads = func in READS or (func in BUILDERS and any(map(lists_tensors, args)))
+        recording = _current.recording if reads else None
         while recording is not None:
             recording.refused = True
             recording = recording.outer
         return func(*args, **(kwargs or {}))
+
+
+def lists_tensors(argument: Any) -> bool:
+    """Whether it is a list, or the like, with a tensor within."""
+    return not isinstance(argument, Tensor) and any(
+        isinstance(one, Tensor) for one in tree_leaves(argument)
+    )
 
 
 class Recording(TorchDispatchMode):
@@ -68,7 +79,7 @@ class Recording(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.calls: list[tuple[Callable[..., Any], Sequence[Any]]] = []
         self.kept: list[Any] = []
         self.refused = False
         self.outer: Recording | None = None
@@ -160,7 +171,7 @@ def copied(values: Values) -> Values:
 
 
 def bits(values: Values) -> dict[str, bytes]:
-    rows = {name: value.flatten().view(torch.uint8) for name, value in values.items()}
+    rows = {name: value.flatten().contiguous().view(torch.uint8) for name, value in values.items()}
     return {name: row.numpy().tobytes() for name, row in rows.items()}
 
 

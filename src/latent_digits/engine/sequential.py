@@ -243,11 +243,8 @@ class Run:
         self.memory = x.new_empty(chain.floats * images)
         strides = [images * stride for stride in chain.strides]
         self.y = x.new_empty_strided((images, *chain.shapes[-1]), (1, *strides))
-        keys = draw_keys(chain.drops) if chain.drops else None
-        draws = 0 if keys is None else keys.data_ptr(), *share_of(images)
-        left = self.memory.data_ptr(), self.y.data_ptr()
-        arguments: tuple[Any, ...] = *given(chain, x, row), *draws, *left
-        launch(kernels.forwards, *arguments)
+        draws = draw_keys(chain.drops) if chain.drops else 0, *share_of(images)
+        launch(kernels.forwards, *given(chain, x, row), *draws, self.memory, self.y)
 
     def activation(self, place: int) -> Tensor:
         """What the step at `place` left, [units, ..., B]."""
@@ -260,7 +257,7 @@ class Run:
 
 def given(chain: Chain, x: Tensor, row: Tensor) -> tuple[Any, ...]:
     """What both ways begin with."""
-    return team.address(), team.threads(), chain.table, x.shape[-1], x.data_ptr(), row.data_ptr()
+    return team.address(), team.threads(), chain.table, x.shape[-1], x, row
 
 
 class RunChain(torch.autograd.Function):
@@ -286,12 +283,10 @@ class RunChain(torch.autograd.Function):
         of_memory = x.new_empty(chain.floats_back * x.shape[-1])
         of_y = batch_last(gradients[0].resolve_neg())  # not overwritten, since others may read it
         room = torch.empty_like(of_y) if chain.reads_output else of_y
-        results = of_x.data_ptr() if of_x is not None else 0, found.data_ptr()
-        y = None if y is None else batch_last(y)  # what keeps saved tensors may lay it out anew
-        left = memory.data_ptr(), 0 if y is None else y.data_ptr()
-        spare = of_memory.data_ptr(), of_y.data_ptr(), room.data_ptr()
-        arguments: tuple[Any, ...] = (*given(chain, x, row), *left, *results, *spare)
-        launch(kernels.backwards, *arguments)
+        y = 0 if y is None else batch_last(y)  # what keeps saved tensors may lay it out anew
+        results = 0 if of_x is None else of_x, found
+        spare = of_memory, of_y, room
+        launch(kernels.backwards, *given(chain, x, row), memory, y, *results, *spare)
         of_input = None if of_x is None else of_x.movedim(-1, 0)
         parts = [None] if ctx.sums is not None else split_like(found, parameters)
         return of_input, None, None, None, *parts

@@ -20,7 +20,7 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 def mean_squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """Squared error averaged over the pixels: the original report's MSE."""
     expect_equal("x_hat", x_hat, "x", x)
-    return functional.squared_error(x_hat, x, 1 / x[0].numel())
+    return functional.squared_error(x_hat, x, 1 / x.shape[1:].numel())
 
 
 def kl_divergence(mu: Tensor, log_var: Tensor) -> Tensor:

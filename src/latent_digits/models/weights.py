@@ -9,8 +9,8 @@ from latent_digits import engine
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, require_same_split
 from latent_digits.data.storage import Arrays, Row, read_tensors, write_tensors
+from latent_digits.models.architecture import Architecture
 from latent_digits.models.networks import (
-    Architecture,
     Autoencoder,
     Classifier,
     Encoder,

@@ -7,7 +7,7 @@ on MNIST's test set but for the two planes', which are of the author's log, on h
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from scipy import stats
+from scipy import special
 
 from latent_digits.report.values import Seeds, Source, Value
 
@@ -94,9 +94,9 @@ def standing(value: Value, published: Published) -> Standing:
 
 def uncertainty(low: float, high: float, seeds: Seeds) -> float:
     """Half of the 95 % interval of a change, see `standing`."""
-    of_images = (high - low) / (2 * float(stats.norm.ppf(1 - LEVEL / 2)))
+    of_images = (high - low) / (2 * float(special.ndtri(1 - LEVEL / 2)))
     variance = 2 * of_images**2 + seeds.deviation**2 * (1 + 1 / seeds.count)
-    return float(stats.t.ppf(1 - LEVEL / 2, seeds.count - 1)) * variance**0.5
+    return float(special.stdtrit(seeds.count - 1, 1 - LEVEL / 2)) * variance**0.5
 
 
 def paper(one: Published) -> Value:

@@ -24,7 +24,8 @@ from optuna.trial import TrialState
 
 from latent_digits.console import UserError
 from latent_digits.data.storage import Row
-from latent_digits.models.networks import Architecture, Autoencoder
+from latent_digits.models.architecture import Architecture
+from latent_digits.models.networks import Autoencoder
 from latent_digits.models.objectives import reconstruction
 from latent_digits.project.params import ReportHyperparameters, SearchSpace, TuneParams
 from latent_digits.seeds import seed_for

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from latent_digits import engine
 from latent_digits.data.storage import Arrays
+from latent_digits.models.architecture import REPORTS, Architecture
 from latent_digits.models.networks import (
-    REPORTS,
-    Architecture,
     Autoencoder,
     Classifier,
     Encoder,

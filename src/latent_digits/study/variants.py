@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.storage import Arrays
-from latent_digits.models.networks import Architecture
+from latent_digits.models.architecture import Architecture
 from latent_digits.project.params import (
     Budget,
     FinetuneParams,

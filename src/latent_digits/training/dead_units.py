@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latent_digits import engine
 from latent_digits.training import ranks
@@ -22,18 +22,19 @@ class Units:
     """The ReLU units of `model`, and which have answered while it was `watched`."""
 
     def __init__(self, model: nn.Module):
-        self.layers: list[nn.Module] = []
-        self.live: dict[str, Tensor] = {}  # bool [units], a layer each
-        for name, before, relu in relus(model):
-            self.layers.append(relu)
-            self.live[name] = before.weight.new_zeros(width(before), dtype=torch.bool)
+        found = relus(model)
+        self.names = [name for name, _, _ in found]
+        self.layers = [relu for _, _, relu in found]
+        self.live = [  # bool [units]
+            before.weight.new_zeros(width(before), dtype=torch.bool) for _, before, _ in found
+        ]
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Within the block the units' answers are noted."""
         hooks = [
             relu.register_forward_hook(engine.Watch(live))
-            for relu, live in zip(self.layers, self.live.values(), strict=True)
+            for relu, live in zip(self.layers, self.live, strict=True)
         ]
         try:
             yield
@@ -45,12 +46,12 @@ class Units:
         """For a history's row: the share of dead units by layer, as all processes saw it."""
         if not self.live:
             return {}
-        answers = torch.cat(list(self.live.values())).float()
+        answers = torch.cat(self.live).float()
         ranks.current().add_up(answers)
-        parts = (answers == 0).split([len(live) for live in self.live.values()])
+        parts = (answers == 0).split([len(live) for live in self.live])
         return {
             PREFIX + name: part.double().mean().item()
-            for name, part in zip(self.live, parts, strict=True)
+            for name, part in zip(self.names, parts, strict=True)
         }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, require_same_split
 from latent_digits.data.storage import Row, read_json, write_json
-from latent_digits.models.networks import REPORTS
+from latent_digits.models.architecture import REPORTS
 
 
 @dataclass(frozen=True)
