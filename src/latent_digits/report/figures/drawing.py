@@ -74,9 +74,8 @@ class Drawing:
     draw: Callable[[], Figure]
 
 
-def save(folder: Path, drawing: Drawing, dpi: int) -> list[Path]:
+def drawn(drawing: Drawing, dpi: int) -> tuple[bytes, str]:
     """The figure as PNG and as SVG; equal drawings give equal bytes, which name no program."""
-    png, svg = (folder / f"{drawing.name}.{kind}" for kind in ("png", "svg"))
     pixels, text = BytesIO(), StringIO()
     rc: Any = {**STYLE, "svg.hashsalt": drawing.name}
     with matplotlib.rc_context(rc):
@@ -85,8 +84,14 @@ def save(folder: Path, drawing: Drawing, dpi: int) -> list[Path]:
         figure.set_layout_engine("none")  # the SVG has the same, which took a third of the time
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", dpi=SVG_DPI, metadata=nothing)
-    write_bytes(png, in_few_colours(pixels.getvalue()))
-    write_text(svg, for_a_page(text.getvalue(), drawing))
+    return pixels.getvalue(), text.getvalue()
+
+
+def save(folder: Path, drawing: Drawing, pixels: bytes, text: str) -> list[Path]:
+    """Write what was drawn, as few bytes."""
+    png, svg = (folder / f"{drawing.name}.{kind}" for kind in ("png", "svg"))
+    write_bytes(png, in_few_colours(pixels))
+    write_text(svg, for_a_page(text, drawing))
     return [png, svg]
 
 

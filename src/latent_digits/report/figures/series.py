@@ -1,5 +1,6 @@
 """All figures of the report, in its order."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from latent_digits.report.figures import (
@@ -11,7 +12,7 @@ from latent_digits.report.figures import (
     search,
     trends,
 )
-from latent_digits.report.figures.drawing import Drawing, Study, save
+from latent_digits.report.figures.drawing import Drawing, Study, drawn, save
 
 FIGURES = (
     architecture.architecture,
@@ -44,5 +45,10 @@ def drawings(study: Study) -> list[Drawing]:
 
 
 def draw_figures(folder: Path, drawings: list[Drawing], dpi: int) -> list[Path]:
-    """Two files a figure, PNG and SVG."""
-    return [path for drawing in drawings for path in save(folder, drawing, dpi)]
+    """Two files a figure, PNG and SVG.
+
+    While one is drawn, those before it are saved: to choose their colours leaves Python's lock.
+    """
+    with ThreadPoolExecutor() as pool:
+        saved = [pool.submit(save, folder, one, *drawn(one, dpi)) for one in drawings]
+        return [path for one in saved for path in one.result()]
