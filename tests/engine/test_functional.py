@@ -5,11 +5,13 @@ import torch
 from torch import Tensor
 
 from latent_digits.engine.functional import (
+    adam,
     add_total,
     lerp,
     normal_sample,
     note_positive,
     pixels,
+    squared_error,
 )
 
 pytestmark = pytest.mark.usefixtures("way")
@@ -73,6 +75,23 @@ def test_units_are_noted_that_are_anywhere_positive(numbers: int) -> None:
     every_other = torch.zeros(14, dtype=torch.bool)
     note_positive(y, every_other[::2])
     assert every_other.nonzero().flatten().tolist() == [2, 4]
+
+
+def test_a_number_may_be_a_tensor() -> None:
+    values, to, share = torch.ones(4), torch.zeros(4), torch.tensor(0.25)
+    lerp(values, to, share)
+    assert values.tolist() == [0.75] * 4
+    adam(values, to + 1, to.clone(), to + 1, share, torch.ones(()), 0.9, 1.0, 0.0)
+    torch.testing.assert_close(values, torch.full((4,), 0.75 - 0.025))
+    found = squared_error(torch.ones(2, 3), torch.zeros(2, 3), share)  # type: ignore[arg-type]
+    assert found.tolist() == [0.75] * 2
+
+
+def test_pixels_are_chosen_by_integers_or_a_mask() -> None:
+    stored = torch.arange(12, dtype=torch.uint8).view(3, 2, 2)
+    for index in (torch.tensor([0, 2]), torch.tensor([0, 2], dtype=torch.int32)):
+        assert torch.equal(pixels(stored, index), stored[[0, 2]] / 255)
+    assert torch.equal(pixels(stored, torch.tensor([True, False, True])), stored[[0, 2]] / 255)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 1e-4])

@@ -82,6 +82,7 @@ def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
         lambda x: copy.deepcopy(x),
         lambda x: torch.tensor([x[0], x[1]]),
         lambda x: x.new_tensor((x[0],)),
+        lambda x: torch.tensor(data=[x[0]]),
         lambda x: torch.nn.functional.rrelu(x, training=True),
     ],
     ids=[
@@ -96,6 +97,7 @@ def test_a_replay_follows_what_lies_in_its_memory(run) -> None:
         "copied",
         "in a list",
         "in a tuple",
+        "in a list by name",
         "results beside what is changed",
     ],
 )
@@ -159,6 +161,7 @@ def test_a_recording_holds_the_memory_that_it_replays() -> None:
     del images, index, y, noted
     gc.collect()
     assert all(one() is not None for one in alive)
+    found.zero_()
     recording.replay()
     assert torch.equal(found, pixels(IMAGES, torch.arange(3)))
     del recording, found

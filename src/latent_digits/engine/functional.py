@@ -23,8 +23,9 @@ from latent_digits.engine.switch import is_off, takes
 def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
     """Stored pixels, uint8 in [0, 255], as floats in [0, 1]; other tensors as they are.
 
-    All of them, or those at `index`, int64 [B]. Pixels keep their shape [B, ...], but lie
-    batch-last in memory as activations do, so that network and loss read them without another copy.
+    All of them, or those at `index`, integers [B] or a mask. Pixels keep their shape [B, ...], but
+    lie batch-last in memory as activations do, so that network and loss read them without another
+    copy.
     """
     if stored.dtype != torch.uint8:
         return stored if index is None else stored[index]
@@ -33,6 +34,8 @@ def pixels(stored: Tensor, index: Tensor | None = None) -> Tensor:
         return images.movedim(0, -1).contiguous().to(torch.float32).div_(255).movedim(-1, 0)
     if index is None:
         index = torch.arange(len(stored), device="cpu")
+    if index.dtype == torch.bool:
+        index = index.nonzero()[:, 0]
     index = index.to("cpu", torch.int64).contiguous()
     out = torch.empty(*stored.shape[1:], len(index), dtype=torch.float32, device="cpu")
     size = len(stored), prod(stored.shape[1:]), len(index)
@@ -102,7 +105,7 @@ class NormalSample(torch.autograd.Function):
 
 def squared_error(x_hat: Tensor, x: Tensor, scale: float = 1.0) -> Tensor:
     """Squared error summed over all but the batch, times `scale`: [B]."""
-    if takes(x_hat) and takes(x) and not x.requires_grad:
+    if takes(x_hat) and takes(x) and not (x.requires_grad or isinstance(scale, Tensor)):
         return SquaredError.apply(x_hat, x, scale)
     return F.mse_loss(x_hat, x, reduction="none").flatten(1).sum(1) * scale
 
@@ -182,8 +185,9 @@ def adam(
     Kingma & Ba 2015, algorithm 1; `mean` and `square` are the moments.
     """
     vectors = values, gradients, mean, square
-    if takes(values) and all(vector.is_contiguous() for vector in vectors):
-        numbers = step_size, correction, beta1, beta2, epsilon
+    numbers = step_size, correction, beta1, beta2, epsilon
+    plain = not any(isinstance(number, Tensor) for number in numbers)
+    if takes(values) and plain and all(vector.is_contiguous() for vector in vectors):
         launch(kernels.adam, len(values), *vectors, *numbers)
         return
     mean.lerp_(gradients, 1 - beta1)
@@ -195,7 +199,8 @@ def adam(
 
 def lerp(values: Tensor, to: Tensor, share: float | Tensor) -> None:
     """Move `values` a `share` of the way `to` others of their shape."""
-    if takes(values) and takes(to) and values.is_contiguous() and to.is_contiguous():
+    in_rows = values.is_contiguous() and to.is_contiguous()
+    if takes(values) and takes(to) and in_rows and not isinstance(share, Tensor):
         launch(kernels.lerp, values.numel(), values, to, share)
     else:
         values.lerp_(to, share)

@@ -25,7 +25,8 @@ UNFILLED = {f"aten::{name}" for name in ("empty", "empty_like", "empty_strided")
 
 READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__, Tensor.__deepcopy__}
 READS |= {Tensor.apply_, Tensor.map_, Tensor.map2_}
-BUILDERS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}  # read what is listed
+BUILDERS = {torch.tensor, torch.as_tensor, torch.asarray, torch.sparse_coo_tensor}
+BUILDERS |= {Tensor.new_tensor}  # read tensors in a list
 
 Values = dict[str, Tensor]
 FEWEST = 8  # calls for which `each_of` records one
@@ -41,7 +42,10 @@ _current = Current()
 
 
 def launch(kernel: Callable[..., None], *arguments: Any) -> None:
-    """Call a compiled function, which gets addresses of tensors, in a way that is recorded."""
+    """Call a compiled function, which gets addresses of tensors, in a way that is recorded.
+
+    What it takes as a number must be one.
+    """
     given = [one.data_ptr() if isinstance(one, Tensor) else one for one in arguments]
     kernel(*given)
     recording = _current.recording
@@ -55,7 +59,8 @@ class Reads(TorchFunctionMode):
     """Has a thread's recordings refused where Python reads numbers past PyTorch's dispatcher."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        reads = func in READS or (func in BUILDERS and any(map(lists_tensors, args)))
+        given = *args, *(kwargs or {}).values()
+        reads = func in READS or (func in BUILDERS and any(map(lists_tensors, given)))
         recording = _current.recording if reads else None
         while recording is not None:
             recording.refused = True
