@@ -7,7 +7,7 @@ import pickle
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import pytest
@@ -641,22 +641,38 @@ def test_a_watch_sees_what_a_hook_would_of_a_chain() -> None:
     relus = [(before, layer) for before, layer in pairwise(layers) if isinstance(layer, nn.ReLU)]
     for before, _ in relus:  # so that some units answer to none of the images
         before.bias.copy_(torch.linspace(-0.4, 0.3, len(before.bias)).roll(1))
-    by_chain = [torch.zeros(len(before.bias), dtype=torch.bool) for before, _ in relus]
-    handles = [
-        layer.register_forward_hook(engine.Watch(noted))
-        for (_, layer), noted in zip(relus, by_chain, strict=True)
-    ]
+    batches = [images(), *images(40).split(1)]  # of one image a unit's answer is its activation's
+
+    def answers() -> list[list[Tensor]]:
+        """Which units answer, a list for each batch, one for each ReLU."""
+        noted = [torch.zeros(len(before.bias), dtype=torch.bool) for before, _ in relus]
+        handles = [
+            layer.register_forward_hook(engine.Watch(one))
+            for (_, layer), one in zip(relus, noted, strict=True)
+        ]
+        assert not engine.left_to_pytorch(model)
+        found = []
+        for x in batches:
+            model(x)
+            found.append([one.clone() for one in noted])
+            for one in noted:
+                one.zero_()
+        for handle in handles:
+            handle.remove()
+        return found
+
     seen: list[Tensor] = []
     with torch.no_grad():
-        assert not engine.left_to_pytorch(model)
-        y = model(images())
-        for handle, (_, layer) in zip(handles, relus, strict=True):
-            handle.remove()
+        by_chain, y = answers(), model(images())
+        for _, layer in relus:
             layer.register_forward_hook(lambda layer, x, y: seen.append(y.transpose(0, 1)))
         torch.testing.assert_close(model(images()), y)
+        for x in batches[1:]:
+            model(x)
     by_hook = [(y > 0).flatten(1).any(1) for y in seen]
-    assert all(map(torch.equal, by_chain, by_hook))
-    assert all(found.any() and not found.all() for found in by_chain)
+    assert all(map(torch.equal, chain(*by_chain), by_hook))
+    assert len(by_hook) == len(batches) * len(relus)
+    assert all(found.any() and not found.all() for found in by_chain[0])
 
 
 def test_a_watch_has_pytorch_train() -> None:
