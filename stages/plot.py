@@ -8,7 +8,7 @@ from latent_digits.project.params import load_params
 from latent_digits.report.document import text_of_report, unmarked
 from latent_digits.report.explorer import TITLES, render_explorer
 from latent_digits.report.figures.drawing import Study
-from latent_digits.report.figures.series import draw_figures, drawings
+from latent_digits.report.figures.series import drawing, drawings
 from latent_digits.report.html import page
 from latent_digits.report.inputs import Inputs, digest
 from latent_digits.report.typeset import pdf
@@ -30,19 +30,23 @@ def main() -> None:
     planar = {name: read_tensors(path)[0] for name, path in PLANAR.items()}
     val, _ = read_tensors(VAL)
 
-    with stage_run("plot", {"plot": params.plot.model_dump()}) as run:
-        tables = results.hparams, results.trials, results.histories, results.evidence
-        beta, most = params.train_vae.beta, params.plot.max_points
-        drawn = drawings(Study(arrays, facts, *tables, beta, most))
-        draw_figures(REPORTS / "figures", drawn, params.plot.dpi)
+    tables = results.hparams, results.trials, results.histories, results.evidence
+    beta, most = params.train_vae.beta, params.plot.max_points
+    drawn = drawings(Study(arrays, facts, *tables, beta, most))
+
+    with (
+        drawing(REPORTS / "figures", drawn, params.plot.dpi) as figures,
+        stage_run("plot", {"plot": params.plot.model_dump()}) as run,
+    ):
         text, values = text_of_report(results, drawn)
+        write_text(EXPLORER, render_explorer(arrays, facts, planar, val))
+        figures()
         for path, content in zip(
             WRITTEN,
             (unmarked(text).encode(), page(text, values, REPORTS).encode(), pdf(text, REPORTS)),
             strict=True,
         ):
             write_bytes(path, content)
-        write_text(EXPLORER, render_explorer(arrays, facts, planar, val))
         run.files(REPORTS / "figures", *WRITTEN, EXPLORER)
 
 

@@ -28,8 +28,7 @@ from latent_digits.data.dataset import Dataset
 from latent_digits.training.training_data import TrainingData, training_data_of
 from latent_digits.evaluation.measures import Evaluation, evaluation_of, latents
 from latent_digits.report.figures.curves import Curve, Panel, learning_curves
-from latent_digits.report.figures.drawing import Drawing
-from latent_digits.report.figures.series import draw_figures
+from latent_digits.report.figures.drawing import Drawing, draw
 from latent_digits.report.dataset_info import DatasetInfo
 from latent_digits.report.figures.planes import Points, scattered
 from latent_digits.data.fingerprint import fingerprint
@@ -183,9 +182,7 @@ def figures(found: dict[str, Trained], pca: np.ndarray, labels: np.ndarray) -> d
         "scatter": lambda: scattered(points, ["one", "other"]),
     }
     with TemporaryDirectory() as folder:
-        paths = {
-            one: draw_figures(Path(folder), [Drawing(one, "", "", drawn[one])], 80) for one in drawn
-        }
+        paths = {one: draw(Path(folder), Drawing(one, "", "", drawn[one]), 80) for one in drawn}
         return {
             name: hashlib.sha256(b"".join(path.read_bytes() for path in both)).hexdigest()
             for name, both in paths.items()

@@ -21,6 +21,12 @@ def test_total_variation_of_two_pixels() -> None:
     np.testing.assert_allclose(total_variation(y, 0.7), [[[0.5, 0.5]]], atol=1e-3)
 
 
+def test_images_are_denoised_as_one_behind_the_other() -> None:
+    """Sums over their pixels are then taken in the order that all other methods' are."""
+    y = np.random.default_rng(0).random((250, 5, 4))
+    assert total_variation(y, 0.3).flags.c_contiguous
+
+
 def test_total_variation_keeps_the_mean_and_grey_and_each_image_is_its_own() -> None:
     y = np.random.default_rng(0).random((250, 5, 4))  # in more than one part
     found = total_variation(y, 0.3)
@@ -31,7 +37,7 @@ def test_total_variation_keeps_the_mean_and_grey_and_each_image_is_its_own() -> 
 
 def test_divergence_is_the_negative_adjoint_of_the_gradient() -> None:
     rng = np.random.default_rng(0)
-    x, p = rng.random((2, 4, 5)), rng.random((2, 2, 4, 5))
+    x, p = rng.random((4, 5, 2)), rng.random((2, 4, 5, 2))
     assert (gradient(x) * p).sum() == pytest.approx(-(x * divergence(p)).sum())
 
 

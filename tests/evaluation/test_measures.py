@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from scipy.stats import bootstrap
 
 from latent_digits.arithmetic import one_thread
 from latent_digits.evaluation.arrays import interpolation, noise_panel, projections
@@ -36,6 +37,16 @@ def test_interval_of_a_mean(evaluation: Evaluation) -> None:
     assert found["m_low"] == pytest.approx(found["m"] - 1.96 * error, abs=0.3 * error)
     assert found["m_high"] == pytest.approx(found["m"] + 1.96 * error, abs=0.3 * error)
     assert found == evaluation.interval("m", values)
+
+
+@pytest.mark.parametrize("images", [2, 7, 2000])
+def test_the_interval_is_scipys(evaluation: Evaluation, images: int) -> None:
+    values = np.random.default_rng(0).normal(5, 2, images)
+    rng = np.random.default_rng(evaluation.seed_for("bootstrap"))
+    theirs = bootstrap((values,), np.mean, n_resamples=500, method="percentile", rng=rng)
+    found = evaluation.interval("m", values)
+    interval = theirs.confidence_interval
+    assert (found["m_low"], found["m_high"]) == pytest.approx((interval.low, interval.high))
 
 
 def test_pca_is_sklearns_and_all_components_lose_nothing(evaluation: Evaluation) -> None:

@@ -163,7 +163,8 @@ def sharpness(evaluation: Evaluation, models: Models) -> Measured:
 
 def steepness(images: np.ndarray) -> np.ndarray:
     """The mean length of the gradient, float64 [N]."""
-    return length(gradient(images)).mean(axis=(1, 2), dtype=np.float64)
+    found = length(gradient(np.moveaxis(images, 0, -1).copy()))
+    return np.moveaxis(found, -1, 0).copy().mean(axis=(1, 2), dtype=np.float64)
 
 
 def robustness(evaluation: Evaluation, models: Models) -> Measured:

@@ -30,34 +30,41 @@ def total_variation(y: np.ndarray, weight: float) -> np.ndarray:
     """
     found = []
     for part in np.array_split(y, max(1, len(y) // 100)):  # which stay in the cache
+        part = np.moveaxis(part, 0, -1).copy()
+        target = part / weight
         p = np.zeros((2, *part.shape), part.dtype)
         for _ in range(ITERATIONS):
-            slope = gradient(divergence(p) - part / weight)
-            p = (p + slope / 4) / (1 + length(slope) / 4)
-        found.append(part - weight * divergence(p))
-    return np.concatenate(found)
+            slope = gradient(divergence(p) - target)
+            slope /= 4
+            p += slope
+            p /= 1 + length(slope)
+        found.append(np.moveaxis(part - weight * divergence(p), -1, 0))
+    return np.ascontiguousarray(np.concatenate(found))
+
+
+# Images lie behind each other in the following, [H, W, N]: their loops are then long ones.
 
 
 def gradient(x: np.ndarray) -> np.ndarray:
-    """Differences to the next pixel below and to the right, [2, N, H, W]; 0 at the edge."""
+    """Differences to the next pixel below and to the right, [2, H, W, N]; 0 at the edge."""
     found = np.zeros((2, *x.shape), x.dtype)
-    found[0, :, :-1] = x[:, 1:] - x[:, :-1]
-    found[1, :, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
+    np.subtract(x[1:], x[:-1], out=found[0, :-1])
+    np.subtract(x[:, 1:], x[:, :-1], out=found[1, :, :-1])
     return found
 
 
 def length(field: np.ndarray) -> np.ndarray:
-    """The length of the vector at each pixel, [2, N, H, W] to [N, H, W]."""
+    """The length of the vector at each pixel, [2, H, W, N] to [H, W, N]."""
     return np.sqrt((field**2).sum(axis=0))
 
 
 def divergence(p: np.ndarray) -> np.ndarray:
-    """The negative adjoint of `gradient`: [2, N, H, W] to [N, H, W]."""
+    """The negative adjoint of `gradient`: [2, H, W, N] to [H, W, N]."""
     found = np.zeros(p.shape[1:], p.dtype)
-    found[:, :-1] += p[0, :, :-1]
-    found[:, 1:] -= p[0, :, :-1]
-    found[:, :, :-1] += p[1, :, :, :-1]
-    found[:, :, 1:] -= p[1, :, :, :-1]
+    found[:-1] += p[0, :-1]
+    found[1:] -= p[0, :-1]
+    found[:, :-1] += p[1, :, :-1]
+    found[:, 1:] -= p[1, :, :-1]
     return found
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
+from latent_digits.arithmetic import one_thread
+from latent_digits.beside import beside
 from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import ProgressDisplay, UserError, say
 from latent_digits.data.dataset import Dataset
@@ -30,7 +32,6 @@ from latent_digits.evaluation.arrays import (
     prior_samples,
     projections,
 )
-from latent_digits.evaluation.beside import beside
 from latent_digits.evaluation.measures import Evaluation, LabelledImages, Measured, Metrics, latents
 from latent_digits.models.networks import parameter_count
 from latent_digits.models.weights import load_model
@@ -278,7 +279,7 @@ def all_arrays(
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """`projections`, from the last time if the latents are the same."""
-    with ResumeCache("evaluate") as cache:
+    with one_thread(), ResumeCache("evaluate") as cache:
         slot = cache.slot("projections", z, perplexity, seed)
         if found := slot.load():
             return found[0]

@@ -32,8 +32,15 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> np.ndarray:
     found = []
     for start in range(0, len(asked), BLOCK):
         block = asked[start : start + BLOCK]
-        distances = squares - 2 * block @ known.T + (block**2).sum(axis=1)[:, None]
+        distances = block @ known.T  # and all that follows in place: memory is what it waits for
+        distances *= -2
+        distances += squares
+        distances += (block**2).sum(axis=1)[:, None]
+        np.maximum(distances, 0, out=distances)
         # The bits of a float that is not negative are ordered as it is; the position decides ties.
-        keys = np.maximum(distances, 0).view(np.uint32).astype(np.uint64) << 32 | positions
-        found.append(np.partition(keys, count - 1, axis=1)[:, :count] & 0xFFFFFFFF)
+        keys = distances.view(np.uint32).astype(np.uint64)
+        keys <<= 32
+        keys |= positions
+        keys.partition(count - 1, axis=1)
+        found.append(keys[:, :count] & 0xFFFFFFFF)
     return np.concatenate(found).astype(np.int64)

@@ -11,14 +11,14 @@ import pytest
 from drawn import FASHION, study, trial
 from latent_digits.console import UserError
 from latent_digits.report.figures.drawing import Study
-from latent_digits.report.figures.series import draw_figures, drawings
+from latent_digits.report.figures.series import drawing, drawings
 from latent_digits.report.figures.style import STYLE, WIDTH
 
 
 def draw(folder: Path, shown: Study, name: str = "") -> dict[str, bytes]:
     chosen = [one for one in drawings(shown) if name in one.name]
-    paths = draw_figures(folder, chosen, dpi=50)
-    return {path.name: path.read_bytes() for path in paths}
+    with drawing(folder, chosen, dpi=50) as drawn:
+        return {path.name: path.read_bytes() for path in drawn()}
 
 
 @pytest.fixture(scope="module")

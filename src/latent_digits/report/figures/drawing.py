@@ -74,8 +74,9 @@ class Drawing:
     draw: Callable[[], Figure]
 
 
-def drawn(drawing: Drawing, dpi: int) -> tuple[bytes, str]:
-    """The figure as PNG and as SVG; equal drawings give equal bytes, which name no program."""
+def draw(folder: Path, drawing: Drawing, dpi: int) -> list[Path]:
+    """Write the figure as PNG and SVG; equal drawings give equal bytes, which name no program."""
+    png, svg = (folder / f"{drawing.name}.{kind}" for kind in ("png", "svg"))
     pixels, text = BytesIO(), StringIO()
     rc: Any = {**STYLE, "svg.hashsalt": drawing.name}
     with matplotlib.rc_context(rc):
@@ -84,14 +85,8 @@ def drawn(drawing: Drawing, dpi: int) -> tuple[bytes, str]:
         figure.set_layout_engine("none")  # the SVG has the same, and need not find it again
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", dpi=SVG_DPI, metadata=nothing)
-    return pixels.getvalue(), text.getvalue()
-
-
-def save(folder: Path, drawing: Drawing, pixels: bytes, text: str) -> list[Path]:
-    """Write what was drawn, as few bytes."""
-    png, svg = (folder / f"{drawing.name}.{kind}" for kind in ("png", "svg"))
-    write_bytes(png, in_few_colours(pixels))
-    write_text(svg, for_a_page(text, drawing))
+    write_bytes(png, in_few_colours(pixels.getvalue()))
+    write_text(svg, for_a_page(text.getvalue(), drawing))
     return [png, svg]
 
 
@@ -101,11 +96,12 @@ def in_few_colours(png: bytes) -> bytes:
     with Image.open(BytesIO(png)) as image:
         opaque = image.getextrema()[-1] == (255, 255)
         method = Quantize.MAXCOVERAGE if opaque else Quantize.FASTOCTREE  # which alone knows alpha
-        # Few hues among many greys keep their own colours, which a round of k-means refines where
-        # there are more than can be kept.
+        # Few hues among many greys keep their own colours, which k-means refines where there are
+        # more than can be kept, until a round moves no more than a hundredth of the pixels.
         more = image.getcolors(256) is None
+        moved = image.width * image.height // 100 if more else 0
         fewer = image.convert("RGB" if opaque else "RGBA").quantize(
-            256, method, kmeans=int(more), dither=Dither.NONE
+            256, method, kmeans=moved, dither=Dither.NONE
         )
         fewer.save(found, "png", optimize=True)
     return found.getvalue()

@@ -1,8 +1,13 @@
 """All figures of the report, in its order."""
 
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+from latent_digits.beside import beside
 from latent_digits.report.figures import (
     architecture,
     confusion,
@@ -12,7 +17,7 @@ from latent_digits.report.figures import (
     search,
     trends,
 )
-from latent_digits.report.figures.drawing import Drawing, Study, drawn, save
+from latent_digits.report.figures.drawing import Drawing, Study, draw
 
 FIGURES = (
     architecture.architecture,
@@ -44,11 +49,34 @@ def drawings(study: Study) -> list[Drawing]:
     return [figure(study) for figure in FIGURES if labelled or figure not in OF_CLASSIFIERS]
 
 
-def draw_figures(folder: Path, drawings: list[Drawing], dpi: int) -> list[Path]:
-    """Two files a figure, PNG and SVG.
+@contextmanager
+def drawing(folder: Path, drawings: list[Drawing], dpi: int) -> Iterator[Callable[[], list[Path]]]:
+    """Begin to draw two files a figure, PNG and SVG; what the block gets waits for them.
 
-    While one is drawn, those before it are saved: to choose their colours leaves Python's lock.
+    A process a core draws, each the next figure that none has begun. They are forked, so this one
+    must have no threads yet.
     """
-    with ThreadPoolExecutor() as pool:
-        saved = [pool.submit(save, folder, one, *drawn(one, dpi)) for one in drawings]
-        return [path for one in saved for path in one.result()]
+    with ExitStack() as processes:
+        begun = get_context("fork").Value("i", 0)
+        shares = [
+            processes.enter_context(beside(draw_some, folder, drawings, dpi, begun, forked=True))
+            for _ in os.sched_getaffinity(0)
+        ]
+
+        def drawn() -> list[Path]:
+            found = {name: paths for share in shares for name, paths in share().items()}
+            return [path for one in drawings for path in found[one.name]]
+
+        yield drawn
+
+
+def draw_some(folder: Path, drawings: list[Drawing], dpi: int, begun: Any) -> dict[str, list[Path]]:
+    """The files of the figures that this process drew, by name."""
+    found: dict[str, list[Path]] = {}
+    while True:
+        with begun.get_lock():
+            number, begun.value = begun.value, begun.value + 1
+        if number >= len(drawings):
+            return found
+        one = drawings[number]
+        found[one.name] = draw(folder, one, dpi)

@@ -1,20 +1,27 @@
 """A call in a process of its own gives its result, fails as one would, and ends with its block."""
 
 import os
+import signal
 import time
 
 import numpy as np
 import pytest
-import torch
 
+from latent_digits.beside import beside
+from latent_digits.console import UserError
 from latent_digits.evaluation.arrays import projections
-from latent_digits.evaluation.beside import beside
 
 
-def test_it_gives_the_result_of_a_process_of_one_thread() -> None:
-    with beside(torch.get_num_threads) as threads, beside(os.getpid) as process:
-        assert threads() == 1
+@pytest.mark.parametrize("forked", [False, True])
+def test_it_gives_the_result_of_a_process_of_its_own(forked: bool) -> None:
+    with beside(os.getpid, forked=forked) as process:
         assert process() != os.getpid()
+
+
+def test_a_forked_process_has_what_this_one_has() -> None:
+    beyond_pickling = [lambda: 7]
+    with beside(lambda: beyond_pickling[0](), forked=True) as seven:
+        assert seven() == 7
 
 
 def test_its_threads_wait_without_a_core_and_no_others_do() -> None:
@@ -40,6 +47,29 @@ def test_a_call_that_fails_is_no_endless_wait(capfd: pytest.CaptureFixture[str])
     with beside(int, "x") as number, pytest.raises(RuntimeError, match="computed int ended early"):
         number()
     assert "invalid literal for int()" in capfd.readouterr().err
+
+
+def test_what_a_person_can_mend_is_said_in_a_sentence_alone(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def full() -> None:
+        raise UserError("the disk is full")
+
+    with beside(full, forked=True) as result, pytest.raises(UserError, match="the disk is full"):
+        result()
+    assert not capfd.readouterr().err
+
+
+def test_ctrl_c_is_for_whoever_began_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """A terminal sends it to both processes; the call's says nothing, and is ended by the other."""
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    with beside(interrupted, forked=True):
+        time.sleep(0.5)
+    assert not capfd.readouterr().err
 
 
 def test_the_end_of_the_block_is_that_of_the_call() -> None:

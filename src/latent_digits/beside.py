@@ -1,15 +1,17 @@
 """A call in a process of its own, beside the work of this one."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from latent_digits.arithmetic import one_thread, variables
+from latent_digits.arithmetic import variables
+from latent_digits.console import UserError
 
 R = TypeVar("R")
-OPENMP = {  # of the call, which OpenMP reads as it is loaded
+OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
     # scikit-learn takes it for granted that there are as many threads as it asks for.
     "OMP_THREAD_LIMIT": "2",
@@ -18,13 +20,16 @@ OPENMP = {  # of the call, which OpenMP reads as it is loaded
 
 
 @contextmanager
-def beside(function: Callable[..., R], *arguments: Any) -> Iterator[Callable[[], R]]:
+def beside(
+    function: Callable[..., R], *arguments: Any, forked: bool = False
+) -> Iterator[Callable[[], R]]:
     """Begin the call; what the block gets waits for its result. Its end ends the call.
 
-    Arithmetic is that of `one_thread`. What the call raises, or its process's end, is a
-    RuntimeError; its own traceback is on the terminal.
+    `forked`, its process has what this one has, imports too: before this one has threads. A
+    UserError of the call is raised here; any other, or its process's end, is a RuntimeError, and
+    its own traceback is on the terminal.
     """
-    context = get_context("spawn")
+    context = get_context("fork") if forked else get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send, args=(sender, function, arguments))
     with variables(OPENMP):
@@ -33,11 +38,14 @@ def beside(function: Callable[..., R], *arguments: Any) -> Iterator[Callable[[],
 
     def result() -> R:
         try:
-            return receiver.recv()
+            found = receiver.recv()
         except EOFError:
             raise RuntimeError(
                 f"the process that computed {function.__name__} ended early"
             ) from None
+        if isinstance(found, UserError):
+            raise found
+        return found
 
     try:
         yield result
@@ -47,5 +55,9 @@ def beside(function: Callable[..., R], *arguments: Any) -> Iterator[Callable[[],
 
 
 def send(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    with one_thread():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever began it, and ends it so:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
         sender.send(function(*arguments))
+    except UserError as error:
+        sender.send(error)
