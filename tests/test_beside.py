@@ -60,16 +60,22 @@ def test_what_a_person_can_mend_is_said_in_a_sentence_alone(
     assert not capfd.readouterr().err
 
 
-def test_ctrl_c_is_for_whoever_began_it(capfd: pytest.CaptureFixture[str]) -> None:
-    """A terminal sends it to both processes; the call's says nothing, and is ended by the other."""
-
-    def interrupted() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(60)
-
-    with beside(interrupted, forked=True):
-        time.sleep(0.5)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGALRM])
+@pytest.mark.parametrize("forked", [False, True])
+def test_signals_are_for_whoever_began_it(
+    number: int, forked: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal sends Ctrl-C to both processes; the call goes on, for the other to end it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with beside(raised, number, forked=forked) as went_on:
+        assert went_on()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     assert not capfd.readouterr().err
+
+
+def raised(number: int) -> bool:
+    os.kill(os.getpid(), number)
+    return True
 
 
 def test_the_end_of_the_block_is_that_of_the_call() -> None:

@@ -3,12 +3,13 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from latent_digits.arithmetic import variables
 from latent_digits.console import UserError
+from latent_digits.starting import SIGNALS
 
 R = TypeVar("R")
 OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
@@ -32,9 +33,6 @@ def beside(
     context = get_context("fork") if forked else get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send, args=(sender, function, arguments))
-    with variables(OPENMP):
-        process.start()
-    sender.close()
 
     def result() -> R:
         try:
@@ -48,15 +46,31 @@ def beside(
         return found
 
     try:
+        with deaf(), variables(OPENMP):
+            process.start()
+        sender.close()
         yield result
     finally:
-        process.terminate()
-        process.join()
+        if process.pid:
+            process.kill()
+            process.join()
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """A block that no signal interrupts; what it begins hears none for good.
+
+    Ctrl-C, which a terminal sends to both, is for this process, and so is SIGTERM.
+    """
+    resource_tracker.ensure_running()  # by whose start signals would be let in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def send(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever began it, and ends it so:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         sender.send(function(*arguments))
     except UserError as error:

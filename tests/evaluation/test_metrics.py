@@ -3,8 +3,11 @@
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
+import torch
 
 from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import UserError
@@ -87,3 +90,12 @@ def test_the_members_of_a_series_are_found_in_its_folder(
     models = load_models(tmp_path, dataset(10, 1))
     assert list(models.networks) == [*MODELS, "latents/16", "latents/8"]
     assert loaded == [tmp_path / f"{name}.safetensors" for name in models.networks]
+
+
+def test_projections_are_those_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = MagicMock()
+    cache.__enter__().slot().load.return_value = None
+    monkeypatch.setattr(metrics, "ResumeCache", lambda stage: cache)
+    monkeypatch.setattr(metrics, "projections", lambda *_: {"threads": torch.get_num_threads()})
+    torch.set_num_threads(2)
+    assert metrics.kept_projections(np.zeros((3, 2)), 30, 0) == {"threads": 1}

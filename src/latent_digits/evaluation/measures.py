@@ -182,8 +182,8 @@ def resamples(images: int, count: int, seed: int) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(0, images, images) for _ in range(count))
-    found = [np.bincount(one, minlength=images) for one in drawn]
-    return np.array(found, np.uint8)  # nobody will see an image drawn 256 times
+    counted = (np.bincount(one, minlength=images) for one in drawn)
+    return np.stack([one.astype(np.uint8) for one in counted])  # none is drawn 256 times
 
 
 def evaluation_of(

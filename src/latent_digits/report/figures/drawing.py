@@ -97,7 +97,7 @@ def in_few_colours(png: bytes) -> bytes:
         opaque = image.getextrema()[-1] == (255, 255)
         method = Quantize.MAXCOVERAGE if opaque else Quantize.FASTOCTREE  # which alone knows alpha
         # Few hues among many greys keep their own colours, which k-means refines where there are
-        # more than can be kept, until a round moves no more than a hundredth of the pixels.
+        # more than can be kept, until a round moves less than a hundredth of the pixels.
         more = image.getcolors(256) is None
         moved = image.width * image.height // 100 if more else 0
         fewer = image.convert("RGB" if opaque else "RGBA").quantize(

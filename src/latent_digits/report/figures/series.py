@@ -3,9 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from latent_digits.beside import beside
 from latent_digits.report.figures import (
@@ -57,10 +55,13 @@ def drawing(folder: Path, drawings: list[Drawing], dpi: int) -> Iterator[Callabl
     must have no threads yet.
     """
     with ExitStack() as processes:
-        begun = get_context("fork").Value("i", 0)
+        numbers, to_numbers = os.pipe()
+        processes.callback(os.close, numbers)
+        os.write(to_numbers, bytes(range(len(drawings))))
+        os.close(to_numbers)
         shares = [
-            processes.enter_context(beside(draw_some, folder, drawings, dpi, begun, forked=True))
-            for _ in os.sched_getaffinity(0)
+            processes.enter_context(beside(draw_some, folder, drawings, dpi, numbers, forked=True))
+            for _ in range(min(len(drawings), len(os.sched_getaffinity(0))))
         ]
 
         def drawn() -> list[Path]:
@@ -70,13 +71,16 @@ def drawing(folder: Path, drawings: list[Drawing], dpi: int) -> Iterator[Callabl
         yield drawn
 
 
-def draw_some(folder: Path, drawings: list[Drawing], dpi: int, begun: Any) -> dict[str, list[Path]]:
-    """The files of the figures that this process drew, by name."""
+def draw_some(
+    folder: Path, drawings: list[Drawing], dpi: int, numbers: int
+) -> dict[str, list[Path]]:
+    """The files of the figures whose numbers this process was the first to read, by name.
+
+    It ends with whoever began it, who may have been killed.
+    """
     found: dict[str, list[Path]] = {}
-    while True:
-        with begun.get_lock():
-            number, begun.value = begun.value, begun.value + 1
-        if number >= len(drawings):
-            return found
-        one = drawings[number]
+    begun_by = os.getppid()
+    while os.getppid() == begun_by and (number := os.read(numbers, 1)):
+        one = drawings[number[0]]
         found[one.name] = draw(folder, one, dpi)
+    return found
