@@ -1,7 +1,9 @@
-"""A call in a process of its own, beside the work of this one."""
+"""Calls beside each other: in a process of its own, or in threads."""
 
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
@@ -11,7 +13,7 @@ from latent_digits.arithmetic import variables
 from latent_digits.console import UserError
 from latent_digits.starting import SIGNALS
 
-R = TypeVar("R")
+R, T = TypeVar("R"), TypeVar("T")
 OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
     # scikit-learn takes it for granted that there are as many threads as it asks for.
@@ -68,6 +70,12 @@ def deaf() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def in_threads(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
+    """The function of each part, a thread a core: for what works without Python's lock."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return [*pool.map(function, parts)]
 
 
 def send(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from latent_digits.beside import in_threads
+
 ITERATIONS = 40  # of total variation; with 20 or 100 its least error is the same within 6 %
 Filter = Callable[[np.ndarray, float], np.ndarray]
 
@@ -28,18 +30,15 @@ def total_variation(y: np.ndarray, weight: float) -> np.ndarray:
 
     p is the dual field, a vector a pixel; 1/4 is the step that his section 3 finds to converge.
     """
-    found = []
-    for part in np.array_split(y, max(1, len(y) // 100)):  # which stay in the cache
-        part = np.moveaxis(part, 0, -1).copy()
-        target = part / weight
-        p = np.zeros((2, *part.shape), part.dtype)
-        for _ in range(ITERATIONS):
-            slope = gradient(divergence(p) - target)
-            slope /= 4
-            p += slope
-            p /= 1 + length(slope)
-        found.append(np.moveaxis(part - weight * divergence(p), -1, 0))
-    return np.ascontiguousarray(np.concatenate(found))
+    y = np.moveaxis(y, 0, -1).copy()
+    target = y / weight
+    p = np.zeros((2, *y.shape), y.dtype)
+    for _ in range(ITERATIONS):
+        slope = gradient(divergence(p) - target)
+        slope /= 4
+        p += slope
+        p /= 1 + length(slope)
+    return np.moveaxis(y - weight * divergence(p), -1, 0)
 
 
 # Images lie behind each other in the following, [H, W, N]: their loops are then long ones.
@@ -75,6 +74,13 @@ FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {  # and the strengths to
 }
 
 
+def filtered(y: np.ndarray, apply: Filter, strength: float) -> np.ndarray:
+    """What a filter makes of images, some at a time, which stay in the cache."""
+    parts = np.array_split(y, max(1, len(y) // 100))
+    found = in_threads(lambda part: apply(part, strength), parts)
+    return np.ascontiguousarray(np.concatenate(found))
+
+
 class Tuned(NamedTuple):
     """A filter, and the straight line that leads from its grey values to those of clean images.
 
@@ -87,10 +93,10 @@ class Tuned(NamedTuple):
     offset: float
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
-        return self.levels(self.apply(y, self.strength))
+        return self.levels(filtered(y, self.apply, self.strength))
 
-    def levels(self, filtered: np.ndarray) -> np.ndarray:
-        return np.clip(self.slope * filtered + self.offset, 0, 1)
+    def levels(self, grey: np.ndarray) -> np.ndarray:
+        return np.clip(self.slope * grey + self.offset, 0, 1)
 
 
 def tuned(name: str, x: np.ndarray, y: np.ndarray) -> Tuned:
@@ -98,9 +104,9 @@ def tuned(name: str, x: np.ndarray, y: np.ndarray) -> Tuned:
     apply, strengths = FILTERS[name]
     candidates: dict[float, Tuned] = {}
     for strength in strengths:
-        filtered = apply(y, strength)
-        one = Tuned(apply, strength, *line(filtered, x))
-        candidates.setdefault(float(((one.levels(filtered) - x) ** 2).mean(dtype=float)), one)
+        grey = filtered(y, apply, strength)
+        one = Tuned(apply, strength, *line(grey, x))
+        candidates.setdefault(float(((one.levels(grey) - x) ** 2).mean(dtype=float)), one)
     return candidates[min(candidates)]
 
 

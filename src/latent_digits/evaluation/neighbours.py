@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from latent_digits.beside import in_threads
+
 NEIGHBOURS = 5
 BLOCK = 500  # points at a time, whose distances fit into 50 MB
 
@@ -29,9 +31,8 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> np.ndarray:
     known, asked = known - centre, asked - centre
     squares = (known**2).sum(axis=1)
     positions = np.arange(len(known), dtype=np.uint64)
-    found = []
-    for start in range(0, len(asked), BLOCK):
-        block = asked[start : start + BLOCK]
+
+    def nearest_to(block: np.ndarray) -> np.ndarray:
         distances = block @ known.T  # and all that follows in place: memory is what it waits for
         distances *= -2
         distances += squares
@@ -42,5 +43,7 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> np.ndarray:
         keys <<= 32
         keys |= positions
         keys.partition(count - 1, axis=1)
-        found.append(keys[:, :count] & 0xFFFFFFFF)
-    return np.concatenate(found).astype(np.int64)
+        return keys[:, :count] & 0xFFFFFFFF
+
+    blocks = [asked[start : start + BLOCK] for start in range(0, len(asked), BLOCK)]
+    return np.concatenate(in_threads(nearest_to, blocks)).astype(np.int64)
