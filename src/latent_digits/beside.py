@@ -13,7 +13,8 @@ from latent_digits.arithmetic import variables
 from latent_digits.console import UserError
 from latent_digits.starting import SIGNALS
 
-R, T = TypeVar("R"), TypeVar("T")
+R = TypeVar("R")
+T = TypeVar("T")
 OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
     # scikit-learn takes it for granted that there are as many threads as it asks for.

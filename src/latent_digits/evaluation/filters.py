@@ -38,7 +38,7 @@ def total_variation(y: np.ndarray, weight: float) -> np.ndarray:
         slope /= 4
         p += slope
         p /= 1 + length(slope)
-    return np.moveaxis(y - weight * divergence(p), -1, 0)
+    return np.moveaxis(y - weight * divergence(p), -1, 0).copy()
 
 
 # Images lie behind each other in the following, [H, W, N]: their loops are then long ones.
@@ -77,8 +77,7 @@ FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {  # and the strengths to
 def filtered(y: np.ndarray, apply: Filter, strength: float) -> np.ndarray:
     """What a filter makes of images, some at a time, which stay in the cache."""
     parts = np.array_split(y, max(1, len(y) // 100))
-    found = in_threads(lambda part: apply(part, strength), parts)
-    return np.ascontiguousarray(np.concatenate(found))
+    return np.concatenate(in_threads(lambda part: apply(part, strength), parts))
 
 
 class Tuned(NamedTuple):
