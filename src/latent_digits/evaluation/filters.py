@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from latent_digits.beside import in_threads
-
 ITERATIONS = 40  # of total variation; with 20 or 100 its least error is the same within 6 %
 Filter = Callable[[np.ndarray, float], np.ndarray]
 
@@ -77,7 +75,7 @@ FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {  # and the strengths to
 def filtered(y: np.ndarray, apply: Filter, strength: float) -> np.ndarray:
     """What a filter makes of images, some at a time, which stay in the cache."""
     parts = np.array_split(y, max(1, len(y) // 100))
-    return np.concatenate(in_threads(lambda part: apply(part, strength), parts))
+    return np.concatenate([apply(part, strength) for part in parts])
 
 
 class Tuned(NamedTuple):
