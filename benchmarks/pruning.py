@@ -43,7 +43,11 @@ from latent_digits.training.workers import side_by_side, workers
 
 SEEDS = (1, 2, 3)  # one that has no file yet takes three quarters of an hour of a core
 SEARCHES = HERE / "results/searches"
-OURS = "the best four (this project)"
+OURS, NONE = "the best four (this project)", "none"
+LINES = {
+    OURS: {"color": "#0072B2", "linewidth": 2.5, "zorder": 3},
+    NONE: {"color": "#888888", "linestyle": "--"},
+}
 
 
 class Outcome(NamedTuple):
@@ -123,7 +127,7 @@ def value_of(trial: Trial) -> float:
 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 # Optuna's with their defaults, and halving also as one would set it for trials of ten epochs.
 RULES: dict[str, Rule] = {
-    "none": to_the_end,
+    NONE: to_the_end,
     OURS: of_the_best(4),
     "the best two": of_the_best(2),
     "the best eight": of_the_best(8),
@@ -245,8 +249,8 @@ def plot(outcomes: dict[str, list[Outcome]], best: Sequence[float], path: Path) 
             [100 * (one.best_after(n) / least - 1) for n in epochs]
             for one, least in zip(found, best, strict=True)
         ]
-        line = {"color": "#0072B2", "linewidth": 2.5, "zorder": 3} if name == OURS else {}
-        axis.plot(epochs, np.median(of_seeds, axis=0), label=name, **{"linewidth": 1} | line)
+        line = {"linewidth": 1} | LINES.get(name, {})
+        axis.plot(epochs, np.median(of_seeds, axis=0), label=name, **line)
     axis.set(xlabel="epochs trained, of all trials", ylabel="regret, %", xscale="log")
     axis.legend(fontsize=8, frameon=False)
     axis.spines[["top", "right"]].set_visible(False)

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import threading
 import time
+from multiprocessing import spawn
 
 import numpy as np
 import pytest
 
-from latent_digits.beside import beside
+from latent_digits.beside import beside, deaf
 from latent_digits.console import UserError
 from latent_digits.evaluation.arrays import projections
 
@@ -71,6 +73,34 @@ def test_signals_are_for_whoever_began_it(
         assert went_on()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     assert not capfd.readouterr().err
+
+
+def test_a_signal_while_it_begins_comes_afterwards() -> None:
+    """Not to be lost in what runs at a fork, nor before there is something to end."""
+    over, begun = threading.Event(), False
+    other = threading.Thread(target=over.wait)  # may get what this one does not
+    other.start()
+    with pytest.raises(KeyboardInterrupt), deaf():
+        signal.pthread_kill(other.ident or 0, signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        begun = True
+    over.set()
+    assert begun
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_arguments_may_be_larger_than_a_pipe_and_nobody_waits_for_a_process_that_is_none() -> None:
+    much = bytes(1_000_000)
+    with beside(len, much) as length:
+        assert length() == len(much)
+    before = spawn.get_executable()
+    spawn.set_executable("/bin/false")
+    try:
+        with pytest.raises(RuntimeError, match="len ended early"), beside(len, much):
+            pass
+    finally:
+        spawn.set_executable(before)
 
 
 def raised(number: int) -> bool:

@@ -15,6 +15,7 @@ from latent_digits.starting import SIGNALS
 
 R = TypeVar("R")
 T = TypeVar("T")
+MOST_THREADS = 4  # each needs memory for its part
 OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
     # scikit-learn takes it for granted that there are as many threads as it asks for.
@@ -34,16 +35,16 @@ def beside(
     its own traceback is on the terminal.
     """
     context = get_context("fork") if forked else get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=send, args=(sender, function, arguments))
+    ours, theirs = context.Pipe()
+    work = function, arguments
+    process = context.Process(target=answer, args=(theirs, work if forked else None))
+    early = RuntimeError(f"the process that computed {function.__name__} ended early")
 
     def result() -> R:
         try:
-            found = receiver.recv()
-        except EOFError:
-            raise RuntimeError(
-                f"the process that computed {function.__name__} ended early"
-            ) from None
+            found = ours.recv()
+        except (EOFError, OSError):
+            raise early from None
         if isinstance(found, UserError):
             raise found
         return found
@@ -51,7 +52,12 @@ def beside(
     try:
         with deaf(), variables(OPENMP):
             process.start()
-        sender.close()
+        theirs.close()
+        if not forked:  # not with its start, which would wait for its imports with no end by Ctrl-C
+            try:
+                ours.send(work)
+            except OSError:
+                raise early from None
         yield result
     finally:
         if process.pid:
@@ -61,25 +67,33 @@ def beside(
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """A block that no signal interrupts; what it begins hears none for good.
+    """A block after which signals are heard; what it begins hears none for good.
 
     Ctrl-C, which a terminal sends to both, is for this process, and so is SIGTERM.
     """
     resource_tracker.ensure_running()  # by whose start signals would be let in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, signal.SIGALRM})
+    held: list[int] = []  # since another thread may get what this one does not
+    numbers = {*SIGNALS, signal.SIGALRM}
+    handlers = {one: signal.signal(one, lambda number, _: held.append(number)) for one in numbers}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def in_threads(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
-    """The function of each part, a thread a core: for what works without Python's lock."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    """The function of each part, in some threads: for what works without Python's lock."""
+    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
         return [*pool.map(function, parts)]
 
 
-def send(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def answer(sender: Connection, work: tuple[Callable[..., Any], tuple[Any, ...]] | None) -> None:
+    function, arguments = work or sender.recv()
     try:
         sender.send(function(*arguments))
     except UserError as error:

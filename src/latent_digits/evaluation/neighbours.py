@@ -5,7 +5,7 @@ import numpy as np
 from latent_digits.beside import in_threads
 
 NEIGHBOURS = 5
-BLOCK = 500  # points at a time, whose distances fit into 50 MB
+BLOCK = 500  # points at a time: of 12,000 known ones their distances and keys take 72 MB
 
 
 def knn_right(
