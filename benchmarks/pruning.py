@@ -45,7 +45,7 @@ SEEDS = (1, 2, 3)  # one that has no file yet takes three quarters of an hour of
 SEARCHES = HERE / "results/searches"
 OURS, NONE = "the best four (this project)", "none"
 LINES = {
-    OURS: {"color": "#0072B2", "linewidth": 2.5, "zorder": 3},
+    OURS: {"color": "#222222", "linewidth": 2.5, "zorder": 3},
     NONE: {"color": "#888888", "linestyle": "--"},
 }
 
