@@ -77,17 +77,24 @@ def test_signals_are_for_whoever_began_it(
 
 def test_a_signal_while_it_begins_comes_afterwards() -> None:
     """Not to be lost in what runs at a fork, nor before there is something to end."""
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, end)
     over, begun = threading.Event(), False
     other = threading.Thread(target=over.wait)  # may get what this one does not
     other.start()
-    with pytest.raises(KeyboardInterrupt), deaf():
-        signal.pthread_kill(other.ident or 0, signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.1)
-        begun = True
-    over.set()
-    assert begun
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        with pytest.raises(KeyboardInterrupt, match=f"{signal.SIGTERM:d}"), deaf():
+            signal.pthread_kill(other.ident or 0, signal.SIGTERM)
+            time.sleep(0.1)
+            begun = True
+        assert begun
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        over.set()
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_arguments_may_be_larger_than_a_pipe_and_nobody_waits_for_a_process_that_is_none() -> None:
