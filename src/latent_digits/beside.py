@@ -92,9 +92,10 @@ def in_threads(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
         return [*pool.map(function, parts)]
 
 
-def answer(sender: Connection, work: tuple[Callable[..., Any], tuple[Any, ...]] | None) -> None:
-    function, arguments = work or sender.recv()
+def answer(asker: Connection, work: tuple[Callable[..., Any], tuple[Any, ...]] | None) -> None:
+    """In the process: make the call that it was begun with, or else is sent."""
+    function, arguments = work or asker.recv()
     try:
-        sender.send(function(*arguments))
+        asker.send(function(*arguments))
     except UserError as error:
-        sender.send(error)
+        asker.send(error)
