@@ -53,11 +53,17 @@ def test_more_cores_than_a_training_can_use(
 
 
 def test_it_looks_around_seldom(used: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "LOOK_EACH", 1000.0)
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(cores, "LOOK_EACH", 10.0)
     with seated() as seat:
         seat.share()
+        now[0] += 9.0
         seat.share()
-    assert used == [4, 1]
+        assert used == [4]
+        now[0] += 2.0
+        seat.share()
+    assert used == [4, 4, 1]
 
 
 @pytest.mark.parametrize("fault", [errno.EACCES, errno.EMFILE])
