@@ -41,7 +41,7 @@ ROUNDS = 5
 KINDS = {"ae": "autoencoder", "denoiser": "denoiser", "vae": "VAE"}
 OURS, HOST_VECTORS = "this project", "this project, the processor's own vectors"
 ALONE = "this project, a training alone"
-PORTABLE = (OURS, ALONE)  # with the vectors that every processor has
+PORTABLE = (OURS, ALONE)  # with the bits that every processor gives
 # name: (way, processes side by side, threads each; 0 is PyTorch's own choice)
 WAYS = {
     "the original report's way": ("seed", 1, 0),
@@ -52,7 +52,7 @@ WAYS = {
     ALONE: ("ours", 1, 2),
     OURS: ("ours", 2, 1),
 }
-# All but this project's own way have whatever vectors the processor has.
+# All but this project's own way have whatever vectors the processor has, in PyTorch too.
 HOST = {k: v for k, v in os.environ.items() if k not in VARIABLES} | {arithmetic.HOST: "1"}
 Round = dict[str, Any]
 
@@ -232,7 +232,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "- *plain PyTorch*: its own layers, eager, a tensor sliced into batches, all threads.",
         "- *side by side*: two processes of one thread each, as this project trains.",
         "- *the processor's own vectors*: what results that are the same everywhere cost; all but "
-        "*this project* have these.",
+        "*this project* have these. Its kernels have the widest that there are anyway.",
         "- *a training alone*: one process whose chains have two threads, as where a study has one "
         "training left.",
         "",

@@ -30,7 +30,9 @@ def test_every_python_of_the_environment_begins_with_it() -> None:
     """Before NumPy, whoever imports it: so `dask worker` and `mlflow` commands have it too."""
     script = "import numpy, torch, numba, sys; assert 'latent_digits' not in sys.modules\n"
     script += "from latent_digits.arithmetic import in_force; print(in_force())"
-    assert python(script).strip() == str(arithmetic.EXPECTED)
+    wide = not arithmetic.lacking(arithmetic.AVX512)
+    expected = {name: names[0] for name, names in arithmetic.EXPECTED.items()}
+    assert python(script).strip() == str(expected | ({"Numba": "x86-64-v4"} if wide else {}))
 
 
 def test_every_python_of_the_environment_seldom_looks_for_garbage() -> None:
@@ -45,6 +47,27 @@ def test_a_users_own_setting_is_not_heeded_and_named(name: str) -> None:
     assert len(said.splitlines()) == 1
     script = "import os; print(os.environ.get('NPY_DISABLE_CPU_FEATURES'))"
     assert python(script, NPY_DISABLE_CPU_FEATURES="X86_V3").strip() == "None"
+
+
+@settled
+@pytest.mark.parametrize("kernels", [arithmetic.VARIABLES, arithmetic.WIDE], ids=["256", "512"])
+def test_what_another_kind_of_machine_had_set_is_no_users_setting(kernels: dict[str, str]) -> None:
+    """The environment of a scheduler or a shell may come from one with other vectors."""
+    assert python(NOTICES, **kernels).strip() == ""
+
+
+@settled
+@pytest.mark.parametrize("flag", ["", *arithmetic.AVX512])
+def test_kernels_have_wide_vectors_where_the_processor_has_all_of_them(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"avx2", "fma", "bmi2", "movbe", "f16c", *arithmetic.AVX512} - {flag}
+    cpu = tmp_path / "cpuinfo"
+    cpu.write_text(f"flags : {' '.join(flags)}\n")
+    monkeypatch.setattr(arithmetic, "CPU", str(cpu))
+    monkeypatch.setattr(os, "environ", {})
+    arithmetic.settle()
+    assert os.environ == (arithmetic.VARIABLES if flag else arithmetic.VARIABLES | arithmetic.WIDE)
 
 
 @settled

@@ -2,8 +2,9 @@
 
 A sum of floats depends on its order, and each library orders its sums by the processor: vectors of
 256 or 512 bits, kernels for one maker or another. Here all are told to work as for x86-64-v3, which
-is AVX2 and FMA, on one thread. They read their variable once, at import, so `settle` comes before
-that: in `latent_digits/__init__.py`, and at the start of every Python of `.venv`, see
+is AVX2 and FMA, on one thread. Only the engine's kernels, the order of whose sums is written down,
+take the widest vectors that there are. All read their variables once, at import, so `settle` comes
+before that: in `latent_digits/__init__.py`, and at the start of every Python of `.venv`, see
 `latent_digits_start.py`. So nothing is imported at this module's top that takes time.
 
 What PyTorch's operations compute in place of this project's kernels, on a GPU or in another dtype,
@@ -24,6 +25,11 @@ VARIABLES = {
     "NPY_ENABLE_CPU_FEATURES": "X86_V3",
     "OPENBLAS_CORETYPE": "Haswell",
 }
+WIDE = {  # where the processor has AVX-512, for the engine's kernels: the same bits, sooner
+    "NUMBA_CPU_NAME": "x86-64-v4",
+    "NUMBA_CPU_FEATURES": "-prefer-256-bit",
+}
+AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")  # what x86-64-v4 has
 CONTRARY = "NPY_DISABLE_CPU_FEATURES"  # NumPy refuses to start with both
 HOST = "LATENT_DIGITS_HOST_ARITHMETIC"  # set: this processor's own vectors, for comparison
 UNHEEDED = (
@@ -33,7 +39,10 @@ DEBUGGING = (  # heeded, since who sets one of these looks for a fault; other co
     *("NUMBA_DISABLE_JIT", "NUMBA_OPT", "NUMBA_BOUNDSCHECK", "NUMBA_DEBUGINFO"),
     *("NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE"),
 )
-EXPECTED = {"Numba": "x86-64-v3", "NumPy": "X86_V3", "OpenBLAS": "Haswell", "PyTorch": "AVX2"}
+EXPECTED = {
+    "Numba": ("x86-64-v3", "x86-64-v4"),
+    **{"NumPy": ("X86_V3",), "OpenBLAS": ("Haswell",), "PyTorch": ("AVX2",)},
+}
 PYTHON = (3, 11)  # that made the committed results; the lock file has other packages for others
 COMPUTING = (  # the packages whose version can move a bit
     *("llvmlite", "matplotlib", "numba", "numpy", "optuna", "pillow"),
@@ -46,16 +55,17 @@ def settle() -> None:
     """Set the variables, where the processor can do what they ask for."""
     if missing() or HOST in os.environ:
         return
-    others = {CONTRARY: "", **VARIABLES}
+    ours = VARIABLES if lacking(AVX512) else VARIABLES | WIDE
     unheeded = [
         f"{name}={os.environ[name]}"
-        for name, value in others.items()
-        if os.environ.get(name, value) != value
+        for name in (CONTRARY, *ours)
+        # Another kind of machine may have handed its environment on.
+        if os.environ.get(name, "") not in {"", VARIABLES.get(name), WIDE.get(name)}
     ]
     if unheeded:
         os.environ[UNHEEDED] = " ".join(unheeded)
     os.environ.pop(CONTRARY, None)
-    os.environ.update(VARIABLES)
+    os.environ.update(ours)
 
 
 def missing() -> str:
@@ -65,10 +75,15 @@ def missing() -> str:
         return f"this processor is of another architecture ({system.machine})"
     if not os.path.exists(CPU):
         return f"what this processor can do is not known ({system.sysname} has no {CPU})"
+    needed = lacking(("avx2", "fma", "bmi2", "movbe", "f16c"))
+    return f"this processor has no {needed[0].upper()}" if needed else ""
+
+
+def lacking(flags: tuple[str, ...]) -> list[str]:
+    """Those of the flags that Linux does not name of this processor."""
     with open(CPU, encoding="utf-8", errors="replace") as lines:
-        flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    lacking = [name for name in ("avx2", "fma", "bmi2", "movbe", "f16c") if name not in flags]
-    return f"this processor has no {lacking[0].upper()}" if lacking else ""
+        found = next((line.split() for line in lines if line.startswith("flags")), [])
+    return [flag for flag in flags if flag not in found]
 
 
 @contextmanager
@@ -141,7 +156,8 @@ def in_force() -> dict[str, str]:
 
 def kind() -> str:
     """A name for this process's arithmetic: equal where equal calls give equal bits."""
-    others = [f"{name} {found}" for name, found in in_force().items() if found != EXPECTED[name]]
+    found = in_force()
+    others = [f"{name} {one}" for name, one in found.items() if one not in EXPECTED[name]]
     return ", ".join(others) or VARIABLES["NUMBA_CPU_NAME"]
 
 
@@ -152,9 +168,9 @@ def departures() -> list[str]:
         reasons.append(f"{HOST} asks for this processor's own vectors")
     elif not reasons:
         reasons += [
-            f"{name} works with {found} instead of {EXPECTED[name]}"
+            f"{name} works with {found} instead of {' or '.join(EXPECTED[name])}"
             for name, found in in_force().items()
-            if found != EXPECTED[name]
+            if found not in EXPECTED[name]
         ]
     reasons += [f"{name} is set" for name in DEBUGGING if name in os.environ]
     if "torch" in sys.modules:

@@ -53,7 +53,7 @@ def test_more_cores_than_a_training_can_use(
 
 
 def test_it_looks_around_seldom(used: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
+    now = [0.0]  # of a machine that has just begun
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr(cores, "LOOK_EACH", 10.0)
     with seated() as seat:

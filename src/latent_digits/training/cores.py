@@ -4,6 +4,7 @@ The results do not depend on it: see `latent_digits.engine.team`.
 """
 
 import errno
+import math
 import os
 import socket
 import time
@@ -30,7 +31,7 @@ class Cores:
     def __init__(self) -> None:
         self.number = 0
         self.seat: socket.socket | None = None
-        self.looked = 0.0
+        self.looked = -math.inf
         with suppress(OSError):
             self.number, self.seat = next(
                 (number, seat) for number in count() if (seat := taken(number))
