@@ -17,6 +17,7 @@ from latent_digits.data.storage import write_csv, write_json
 from latent_digits.models.weights import arrays_of, build, save_model
 from latent_digits.preparation.collection import DIGITS
 from latent_digits.project.provenance import read_study
+from latent_digits.tracking.upload_queue import begin_queue
 from studies import BUILT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, at import and in its models
@@ -142,8 +143,10 @@ class Logged:
 
 
 def sync() -> Logged:
-    from latent_digits.commands.sync import main
+    """All of it once more, whether MLflow has it or not."""
+    from latent_digits.commands.sync import SYNCED, main
 
+    Path("mlflow-unsent", SYNCED).unlink(missing_ok=True)
     main()
     return Logged()
 
@@ -206,6 +209,57 @@ def test_twice_is_once(clone: Path) -> None:
     assert [run.to_dictionary() for run in again.runs.values()] == [
         run.to_dictionary() for run in first.runs.values()
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "nothing",
+        "an output is here now",
+        "another commit",
+        "another seed was trained",
+        "something waits",
+        "the data base was written",
+        "the data base is gone",
+    ],
+)
+def test_mlflow_is_asked_again_when_something_has_changed(
+    clone: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latent_digits.commands import sync as command
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    weights = MODEL.read_bytes()
+    MODEL.unlink()
+    command.main()
+    match change:
+        case "an output is here now":
+            MODEL.write_bytes(weights)
+        case "another commit":
+            subprocess.run(["git", *IDENTITY, "commit", "-qm", "more", "--allow-empty"], check=True)
+        case "another seed was trained":
+            Path("reports/replicas.json").write_text("{}")
+        case "something waits":
+            begin_queue(clone / "mlflow-unsent", "prepare").close()
+        case "the data base was written":
+            Logged().client.create_experiment("another one")
+        case "the data base is gone":
+            Path("mlflow.db").unlink()
+    asked: list[Any] = []
+    monkeypatch.setattr(command, "send_all", asked.append)
+    command.main()
+    assert len(asked) == (change != "nothing")
+
+
+def test_a_server_is_asked_always(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from latent_digits.commands import sync as command
+
+    asked: list[Any] = []
+    monkeypatch.setattr(command, "send_all", asked.append)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    for _ in range(2):
+        command.main()
+    assert len(asked) == 2
 
 
 def test_what_was_cut_off_is_completed_once(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,12 @@ def project(
 
 def sync(*rows: str, recipe: str = "r1", commit: str = "abc1234") -> tuple[Any, list[Any]]:
     """`make sync` with these rows in the file; the client, and the runs by age."""
-    from latent_digits.commands.sync import main
+    from latent_digits.commands.sync import SYNCED, main
     from latent_digits.tracking.mlflow.sender import SEEDS, Sender
 
     content = {"commit": commit, "recipe": recipe, "rows": {row: ROWS[row] for row in rows}}
     Path("reports/replicas.json").write_text(json.dumps(content))
+    Path("mlflow-unsent", SYNCED).unlink(missing_ok=True)
     main()
     client = Sender().client
     experiment = client.get_experiment_by_name(SEEDS).experiment_id
