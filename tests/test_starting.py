@@ -148,6 +148,28 @@ def is_group(leader: int) -> bool:
     return any(os.getpgid(one.pid) == leader for one in living if one.is_running())
 
 
+@pytest.mark.parametrize("fault", ["", "all is wrong"])
+def test_a_stage_that_is_done_closes_what_is_open_and_collects_no_garbage(
+    tmp_path: Path, fault: str
+) -> None:
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/stage.py").write_text(
+        "import atexit\n"
+        "from latent_digits.console import UserError, run_stage\n"
+        "class Left:\n"
+        "    def __del__(self): print('collected')\n"
+        "left = Left()\n"
+        "def main():\n"
+        "    atexit.register(print, 'closed')\n"
+        "    print('done')\n"
+        f"    if {fault!r}: raise UserError({fault!r})\n"
+        "run_stage(main)\n"
+    )
+    done = run(tmp_path, "stages/stage.py", PYTHONPATH=str(PROJECT / "src"))
+    said = f"error: {fault}\n" if fault else ""
+    assert (done.returncode, done.stdout) == (bool(fault), f"done\n{said}closed\n")
+
+
 def test_a_background_job_leaves_ctrl_c_to_the_foreground(tmp_path: Path) -> None:
     (tmp_path / "stages").mkdir()
     script = "import latent_digits, signal; print(signal.getsignal(signal.SIGINT).name)"

@@ -17,7 +17,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from latent_digits.starting import interruptible, leave
+from latent_digits.starting import DONE, interruptible, leave
 
 TERMINAL = Console(stderr=True, highlight=False)
 SAID, PROC = Path(".resume/said"), Path("/proc")
@@ -35,8 +35,10 @@ def run_stage(main: Callable[[], None]) -> None:
         with interruptible():
             require_own_code()
             main()
+        DONE.append(0)
     except UserError as error:
         say(f"error: {error}")
+        DONE.append(1)
         sys.exit(1)
     except KeyboardInterrupt as error:
         # Not sys.exit: it waits for what could not be closed, such as workers that only start.

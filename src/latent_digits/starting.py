@@ -1,4 +1,4 @@
-"""How a command starts, before its imports: on Linux, and so that a signal ends it in a sentence.
+"""How a command starts, before its imports, and ends: on Linux, and at a signal in a sentence.
 
 A command is a stage's script, or a module of this package that Python runs. What else imports the
 package (workers, notebooks, MLflow) keeps its own ways.
@@ -7,6 +7,7 @@ The imports take seconds, and until `console.run_stage` there is nothing to be c
 in these ends the process at once, where an exception would show a traceback of some import.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it kills
 INTERRUPTED = "interrupted: the same command goes on after the last finished epochs and trials."
 MOMENT = 0.05  # seconds
+DONE: list[int] = []  # the exit status of a command whose work is done
 
 
 def start() -> None:
@@ -32,7 +34,21 @@ def start() -> None:
             "virtual machine or a container with Linux."
         )
     on_signal(leave)
+    atexit.register(end)  # first, so that it is called last
     keep_compiled_code()
+
+
+def end() -> None:
+    """End the process when all is closed and its work is done.
+
+    Python would first collect what is left, for more than a second where torch and MLflow are
+    imported, though all of it ends with the process.
+    """
+    with suppress(OSError, ValueError):  # who read has gone, or a stream is closed: Python says so
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        if DONE:
+            os._exit(DONE[0])
 
 
 def is_command() -> bool:
