@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from latent_digits.arithmetic import one_thread
+from latent_digits.beside import beside
 from latent_digits.console import run_stage
 from latent_digits.data.dataset import load_dataset
 from latent_digits.data.storage import write_json, write_tensors
-from latent_digits.evaluation.evidence import evidence
+from latent_digits.evaluation.evidence import behaviour, evidence
 from latent_digits.evaluation.measures import evaluation_of
 from latent_digits.evaluation.metrics import (
     all_arrays,
@@ -32,16 +33,20 @@ def main() -> None:
         load_dataset(Path(f"data/split/{name}.safetensors")) for name in ("train", "val", "test")
     )
     models = load_models(Path("data/models"), train)
+    seed, resamples = params.evaluate.seed, params.evaluate.bootstrap_resamples
+    evaluation = evaluation_of(train, val, test, seed, resamples)
 
     logged = params.model_dump(include={"noise", "evaluate"})
-    with stage_run("evaluate", logged) as run, one_thread():
-        seed, resamples = params.evaluate.seed, params.evaluate.bootstrap_resamples
-        evaluation = evaluation_of(train, val, test, seed, resamples)
+    with (
+        one_thread(),
+        beside(behaviour, evaluation, models, params, forked=True) as behaved,
+        stage_run("evaluate", logged) as run,
+    ):
         with projecting(evaluation, models, params) as projections:
             found = all_measured(evaluation, models, params)
             metrics, values = headlines(found), per_image(evaluation, models, params, found)
             details = {name: evaluation.summary(one) for name, one in found.items()}
-            claims = evidence(evaluation, models, params, found)
+            claims = evidence(evaluation, models, found, behaved)
             arrays, facts = all_arrays(evaluation, models, params, projections())
 
         write_json(METRICS, metrics)

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from multiprocessing import spawn
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,26 @@ import pytest
 from latent_digits.beside import beside, deaf
 from latent_digits.console import UserError
 from latent_digits.evaluation.arrays import projections
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from latent_digits.beside import beside
+
+def large(begun):
+    began_it = os.getppid()
+    Path(begun).touch()
+    while os.getppid() == began_it:
+        time.sleep(0.01)
+    return bytes(10_000_000)
+
+if __name__ == "__main__":
+    begun, forked = sys.argv[1:]
+    with beside(large, begun, forked=forked == "True"):
+        while not Path(begun).exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.mark.parametrize("forked", [False, True])
@@ -43,6 +66,20 @@ def test_a_projection_has_two_threads_whatever_is_set(
     with beside(projections, z, 9, 1) as found:
         assert np.array_equal(found()["tsne"], expected)
     assert os.environ[name] == value
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_call_ends_in_silence_when_whoever_began_it_is_killed(
+    forked: bool, tmp_path: Path
+) -> None:
+    """Its result is larger than a pipe, and nobody reads it."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    command = [sys.executable, script, tmp_path / "begun", f"{forked}"]
+    # Its end is that of the call, too, which has the same error stream.
+    killed = subprocess.run(command, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert not killed.stderr
 
 
 def test_a_call_that_fails_is_no_endless_wait(capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -37,7 +37,7 @@ def beside(
     context = get_context("fork") if forked else get_context("spawn")
     ours, theirs = context.Pipe()
     work = function, arguments
-    process = context.Process(target=answer, args=(theirs, work if forked else None))
+    process = context.Process(target=answer, args=(theirs, *((ours, work) if forked else ())))
     early = RuntimeError(f"the process that computed {function.__name__} ended early")
 
     def result() -> R:
@@ -92,10 +92,22 @@ def in_threads(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
         return [*pool.map(function, parts)]
 
 
-def answer(asker: Connection, work: tuple[Callable[..., Any], tuple[Any, ...]] | None) -> None:
-    """In the process: make the call that it was begun with, or else is sent."""
-    function, arguments = work or asker.recv()
+def answer(asker: Connection, inherited: Connection | None = None, work: Any = None) -> None:
+    """In the process: make the call that it was begun with, or else is sent.
+
+    `inherited` is the asker's own end, of which a fork has a copy: open, it would hide that the
+    asker has been killed, and the answer would wait to be read.
+    """
+    if inherited:
+        inherited.close()
+    with suppress(EOFError):
+        work = work or asker.recv()
+    if not work:
+        return
+    function, arguments = work
     try:
-        asker.send(function(*arguments))
+        found = function(*arguments)
     except UserError as error:
-        asker.send(error)
+        found = error
+    with suppress(ConnectionError):
+        asker.send(found)

@@ -12,6 +12,7 @@ from latent_digits.arithmetic import one_thread
 from latent_digits.catalogue import MODELS
 from latent_digits.evaluation.evidence import (
     WAYS,
+    behaviour,
     evidence,
     labels,
     of_both,
@@ -113,7 +114,7 @@ def measured(evaluation: Evaluation, params: Any) -> dict[str, Any]:
     few = [f"labels/{way}_10" for way in WAYS]
     for name in (*WAYS.values(), *few):
         found[name] = evaluation.classifier_of_few_labels(networks["classifier"])
-    return evidence(evaluation, models, params, found)
+    return evidence(evaluation, models, found, lambda: behaviour(evaluation, models, params))
 
 
 def test_the_gain_of_pretraining_is_taken_in_pairs_at_every_number_of_labels(

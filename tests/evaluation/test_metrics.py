@@ -1,5 +1,7 @@
 """What is measured: every model of the catalogue and every headline, or a sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,17 @@ import torch
 from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import UserError
 from latent_digits.evaluation import metrics
-from latent_digits.evaluation.metrics import MEASURED_BY, headlines, load_models, measured
+from latent_digits.evaluation.measures import evaluation_of
+from latent_digits.evaluation.metrics import (
+    MEASURED_BY,
+    Models,
+    headlines,
+    load_models,
+    measured,
+)
+from latent_digits.models.networks import Autoencoder
+from latent_digits.project.params import load_params
+from smoke import PROJECT
 from studies import dataset
 
 ANYTHING: Any = None
@@ -94,8 +106,33 @@ def test_the_members_of_a_series_are_found_in_its_folder(
 
 def test_projections_are_those_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = MagicMock()
-    cache.__enter__().slot().load.return_value = None
+    cache.slot().load.return_value = None
     monkeypatch.setattr(metrics, "ResumeCache", lambda stage: cache)
     monkeypatch.setattr(metrics, "projections", lambda *_: {"threads": torch.get_num_threads()})
     torch.set_num_threads(2)
     assert metrics.kept_projections(np.zeros((3, 2)), 30, 0) == {"threads": 1}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_process_projects_unless_the_projections_are_kept(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projected: Any = {"tsne": np.zeros((50, 2))}
+    cache = MagicMock()
+    cache.slot().load.return_value = (projected, {}) if kept else None
+    begun: list[Any] = []
+
+    @contextmanager
+    def beside(function: Any, *arguments: Any) -> Iterator[Any]:
+        begun.append(function)
+        yield lambda: projected
+
+    monkeypatch.setattr(metrics, "ResumeCache", lambda stage: cache)
+    monkeypatch.setattr(metrics, "beside", beside)
+    monkeypatch.setattr(metrics, "FEW", 0)
+    sets = dataset(60, 0), dataset(40, 1), dataset(50, 2)
+    evaluation = evaluation_of(*sets, seed=3, resamples=100)
+    models = Models({"ae": Autoencoder(4, 0.0)}, {})
+    with metrics.projecting(evaluation, models, load_params(PROJECT / "params.yaml")) as result:
+        assert result() is projected
+    assert begun == ([] if kept else [metrics.kept_projections])

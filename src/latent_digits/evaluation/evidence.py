@@ -5,7 +5,7 @@ of every image, path or pair, or one number. What is compared is compared in pai
 difference of its own, since the interval of a difference does not follow from two intervals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -52,23 +52,36 @@ WAYS = {  # to a classifier, by the model that learns from all labels
 
 
 def evidence(
-    evaluation: Evaluation, models: Models, params: Params, found: Mapping[str, Measured]
+    evaluation: Evaluation,
+    models: Models,
+    found: Mapping[str, Measured],
+    behaved: Callable[[], Measured],
 ) -> Evidence:
-    """All that claims are judged by; `found` is what was measured of each model."""
-    most = params.evaluate.paths
+    """All that claims are judged by: `found` was measured of each model, `behaved` waits for
+    `behaviour`.
+    """
     pca = PCA(svd_solver="covariance_eigh").fit(flat(evaluation.train.images))
-    parts = (
-        dimensions(evaluation, models, found, pca),
-        clusters(evaluation, models, pca),
-        denoising(evaluation, models, params),
-        sharpness(evaluation, models),
-        robustness(evaluation, models),
-        smoothness(evaluation, models, most),
-        from_zero_to_nine(evaluation, models, most),
-        labels(evaluation, found),
-        operations(evaluation, models),
-    )
-    return {name: stated(evaluation, one) for part in parts for name, one in part.items()}
+    latent_space = {
+        **dimensions(evaluation, models, found, pca),
+        **clusters(evaluation, models, pca),
+    }
+    pretraining = {**labels(evaluation, found), **operations(evaluation, models)}
+    every = {**latent_space, **behaved(), **pretraining}
+    return {name: stated(evaluation, one) for name, one in every.items()}
+
+
+def behaviour(evaluation: Evaluation, models: Models, params: Params) -> Measured:
+    """The part that asks models for images of their own: what they make of noise, of edges, and of
+    the way between two images. It takes as long as all the rest of `evaluate`.
+    """
+    most = params.evaluate.paths
+    return {
+        **denoising(evaluation, models, params),
+        **sharpness(evaluation, models),
+        **robustness(evaluation, models),
+        **smoothness(evaluation, models, most),
+        **from_zero_to_nine(evaluation, models, most),
+    }
 
 
 def stated(evaluation: Evaluation, value: float | np.ndarray) -> Metrics:

@@ -18,7 +18,7 @@ from latent_digits.catalogue import METRICS, MODELS, SERIES, Metric
 from latent_digits.console import ProgressDisplay, UserError, say
 from latent_digits.data.dataset import Dataset
 from latent_digits.data.fingerprint import fingerprint
-from latent_digits.data.resume_cache import ResumeCache
+from latent_digits.data.resume_cache import ResumeCache, Slot
 from latent_digits.data.storage import Arrays, Row
 from latent_digits.evaluation.arrays import (
     SHOWN,
@@ -215,11 +215,12 @@ def projecting(
 ) -> Iterator[Callable[[], Arrays]]:
     """Begin `kept_projections` of the autoencoder's latents; what the block gets waits for them.
 
-    They are begun in a process of their own: t-SNE takes longer than all else of the stage.
+    They are begun in a process of their own, unless they are kept: t-SNE takes longer than all else
+    of the stage.
     """
     z = latents(models.networks["ae"], evaluation.val.images)
     arguments = z, params.evaluate.tsne_perplexity, evaluation.seed_for("tsne")
-    if len(z) < FEW:  # done sooner than a process starts
+    if len(z) < FEW or projections_slot(*arguments).load():  # done sooner than a process starts
         yield lambda: kept_projections(*arguments)
     else:
         with beside(kept_projections, *arguments) as projected:
@@ -279,14 +280,18 @@ def all_arrays(
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """`projections`, from the last time if the latents are the same."""
-    with one_thread(), ResumeCache("evaluate") as cache:
-        slot = cache.slot("projections", z, perplexity, seed)
+    with one_thread(), ResumeCache("evaluate"):
+        slot = projections_slot(z, perplexity, seed)
         if found := slot.load():
             return found[0]
         say(f"evaluate arrays: the longest is the t-SNE of {len(z)} latents")
         arrays = projections(z, perplexity, seed)
         slot.save(arrays, {})
         return arrays
+
+
+def projections_slot(z: np.ndarray, perplexity: int, seed: int) -> Slot:
+    return ResumeCache("evaluate").slot("projections", z, perplexity, seed)
 
 
 def denoisers_noises(params: NoiseParams) -> tuple[Noise, Noise]:
