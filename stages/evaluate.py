@@ -27,6 +27,7 @@ PER_IMAGE = Path("reports/per_image.safetensors")
 ARRAYS = Path("data/arrays.safetensors")
 
 
+@one_thread()
 def main() -> None:
     params = load_params()
     train, val, test = (
@@ -38,7 +39,6 @@ def main() -> None:
 
     logged = params.model_dump(include={"noise", "evaluate"})
     with (
-        one_thread(),
         beside(behaviour, evaluation, models, params, forked=True) as behaved,
         stage_run("evaluate", logged) as run,
     ):

@@ -32,6 +32,14 @@ AVERAGE = {one.name: 98.0 if one.name.endswith("_pct") else 20.0 for one in METR
 Changes = Mapping[str, float]
 
 
+def sync() -> None:
+    """`make sync`, which asks MLflow whether anything has changed or not."""
+    from latent_digits.commands.sync import SYNCED, main
+
+    Path("mlflow-unsent", SYNCED).unlink(missing_ok=True)
+    main()
+
+
 def study(folder: Path) -> Path:
     """A repository with a branch main, whose one commit has a whole study."""
     for name in COPIED:

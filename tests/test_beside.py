@@ -17,23 +17,29 @@ from latent_digits.console import UserError
 from latent_digits.evaluation.arrays import projections
 
 KILLED = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 from pathlib import Path
 from latent_digits.beside import beside
 
-def large(begun):
+def large(begun, forked, argument):
     began_it = os.getppid()
     Path(begun).touch()
-    while os.getppid() == began_it:
+    while forked or os.getppid() == began_it:
         time.sleep(0.01)
     return bytes(10_000_000)
 
+def kill_when(path):
+    while path and not Path(path).exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
 if __name__ == "__main__":
-    begun, forked = sys.argv[1:]
-    with beside(large, begun, forked=forked == "True"):
-        while not Path(begun).exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGKILL)
+    begun, how = sys.argv[1:]
+    argument = bytes(1_000_000 if how == "sent to" else 1)
+    threading.Thread(target=kill_when, args=("" if how == "sent to" else begun,)).start()
+    with beside(large, begun, how == "forked", argument, forked=how == "forked"):
+        time.sleep(60)
 """
 
 
@@ -68,14 +74,14 @@ def test_a_projection_has_two_threads_whatever_is_set(
     assert os.environ[name] == value
 
 
-@pytest.mark.parametrize("forked", [False, True])
-def test_a_call_ends_in_silence_when_whoever_began_it_is_killed(
-    forked: bool, tmp_path: Path
-) -> None:
-    """Its result is larger than a pipe, and nobody reads it."""
+@pytest.mark.parametrize("how", ["sent to", "spawned", "forked"])
+def test_a_call_ends_in_silence_when_whoever_began_it_is_killed(how: str, tmp_path: Path) -> None:
+    """A spawned one when it is done, with a result that is larger than a pipe; a forked one at
+    once. What it was sent may be larger, too.
+    """
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    command = [sys.executable, script, tmp_path / "begun", f"{forked}"]
+    command = [sys.executable, script, tmp_path / "begun", how]
     # Its end is that of the call, too, which has the same error stream.
     killed = subprocess.run(command, capture_output=True, timeout=60)
     assert killed.returncode == -signal.SIGKILL

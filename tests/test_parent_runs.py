@@ -10,6 +10,7 @@ import yaml
 from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 
+import studies
 from smoke import environment
 from toy import PARAMS, toy_project
 
@@ -36,9 +37,7 @@ class TrackedStudy:
         self.new = [run for run in self.runs() if run.info.run_id not in known]
 
     def sync(self) -> None:
-        from latent_digits.commands.sync import main
-
-        main()
+        studies.sync()
 
     def runs(self) -> list[Any]:
         return self.sender.client.search_runs([self.sender.experiment])

@@ -165,9 +165,19 @@ def test_a_stage_that_is_done_closes_what_is_open_and_collects_no_garbage(
         f"    if {fault!r}: raise UserError({fault!r})\n"
         "run_stage(main)\n"
     )
-    done = run(tmp_path, "stages/stage.py", PYTHONPATH=str(PROJECT / "src"))
+    # What was printed waits in a buffer, to be written at the end.
+    done = run(tmp_path, "stages/stage.py", PYTHONPATH=str(PROJECT / "src"), PYTHONUNBUFFERED="")
     said = f"error: {fault}\n" if fault else ""
-    assert (done.returncode, done.stdout) == (bool(fault), f"done\n{said}closed\n")
+    assert (done.returncode, done.stdout) == (bool(fault), f"{said}done\nclosed\n")
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_command_whose_stream_is_closed_ends_as_ever(stream: int) -> None:
+    command = f"{sys.executable} -m latent_digits.commands.params {stream}>&-"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=PROJECT, env=environment(PROJECT), capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_background_job_leaves_ctrl_c_to_the_foreground(tmp_path: Path) -> None:

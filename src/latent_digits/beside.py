@@ -1,5 +1,6 @@
 """Calls beside each other: in a process of its own, or in threads."""
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from latent_digits.starting import SIGNALS
 R = TypeVar("R")
 T = TypeVar("T")
 MOST_THREADS = 4  # each needs memory for its part
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent ends
 OPENMP = {  # of a process that begins anew: OpenMP reads it as it is loaded
     "OMP_WAIT_POLICY": "PASSIVE",  # its threads leave the core to this process while they wait
     # scikit-learn takes it for granted that there are as many threads as it asks for.
@@ -37,7 +39,8 @@ def beside(
     context = get_context("fork") if forked else get_context("spawn")
     ours, theirs = context.Pipe()
     work = function, arguments
-    process = context.Process(target=answer, args=(theirs, *((ours, work) if forked else ())))
+    begun_with = (work, os.getpid()) if forked else ()
+    process = context.Process(target=answer, args=(theirs, *begun_with))
     early = RuntimeError(f"the process that computed {function.__name__} ended early")
 
     def result() -> R:
@@ -92,15 +95,17 @@ def in_threads(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
         return [*pool.map(function, parts)]
 
 
-def answer(asker: Connection, inherited: Connection | None = None, work: Any = None) -> None:
+def answer(asker: Connection, work: Any = None, forked_by: int = 0) -> None:
     """In the process: make the call that it was begun with, or else is sent.
 
-    `inherited` is the asker's own end, of which a fork has a copy: open, it would hide that the
-    asker has been killed, and the answer would wait to be read.
+    A forked one ends with the process that forked it, however that ends. Others may go on, for
+    what they keep, and end in silence.
     """
-    if inherited:
-        inherited.close()
-    with suppress(EOFError):
+    if forked_by:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != forked_by:
+            return
+    with suppress(EOFError, OSError):
         work = work or asker.recv()
     if not work:
         return

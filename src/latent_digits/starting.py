@@ -44,11 +44,12 @@ def end() -> None:
     Python would first collect what is left, for more than a second where torch and MLflow are
     imported, though all of it ends with the process.
     """
+    if not DONE:
+        return
     with suppress(OSError, ValueError):  # who read has gone, or a stream is closed: Python says so
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
-        if DONE:
-            os._exit(DONE[0])
+        os._exit(DONE[-1])
 
 
 def is_command() -> bool:

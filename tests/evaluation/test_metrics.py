@@ -106,7 +106,7 @@ def test_the_members_of_a_series_are_found_in_its_folder(
 
 def test_projections_are_those_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = MagicMock()
-    cache.slot().load.return_value = None
+    cache.__enter__().slot().load.return_value = None
     monkeypatch.setattr(metrics, "ResumeCache", lambda stage: cache)
     monkeypatch.setattr(metrics, "projections", lambda *_: {"threads": torch.get_num_threads()})
     torch.set_num_threads(2)

@@ -16,47 +16,15 @@ from latent_digits.tracking.records import end_entry, study_entry
 from latent_digits.tracking.upload_queue import RunQueue, begin_queue
 
 PACKAGE = Path(__file__).parents[1]
-SYNCED = ".synced"  # in the upload queue's folder: what `state_of` was when MLflow had everything
+SYNCED = ".synced"  # in the upload queue's folder: what `state` was when MLflow had everything
 
 
 def main() -> None:
     """Send all of it. Raises UserError when the server does not take it; nothing is lost then."""
-    study, synced = read_study(workspace()), queue_folder() / SYNCED
-    before = synced.read_text(encoding="utf-8") if synced.exists() else None
-    if before is None or before != state_of(study):
-        send_all(study)
-        if now := state_of(study):
-            write_text(synced, now)
-    say(f"mlflow: {place()} has everything.")
-
-
-def state_of(study: Study) -> str | None:
-    """A name for all that decides whether there is something to send.
-
-    None where that has to be asked: of a server, and while something waits in the upload queue.
-    """
-    file = data_base()
-    if not file or not file.exists() or any(queue_folder().glob("[!.]*/")):
-        return None
-    paths = [study.folder / path for path in (*study.makers, FILE)]
-    files = [stamp(one) for path in paths for one in files_of(path)]
-    facts = study_entry(study), study.made({}), files, stamp(file), digest(PACKAGE)
-    return digest_of(facts)
-
-
-def stamp(file: Path) -> list[Any]:
-    """What changes when a file does, or another takes its place."""
-    found = file.stat()
-    return [f"{file}", found.st_ino, found.st_size, found.st_mtime_ns]
-
-
-def send_all(study: Study) -> None:
-    """`send` to a new connection, by one process at a time."""
-    from latent_digits.tracking.mlflow.sender import Sender  # imports MLflow
-
+    study = read_study(workspace())
     try:
         with only_one("sync"):
-            send(study, Sender())
+            sync(study)
     except UserError:
         raise
     except Exception as error:  # MLflow's, its data base's, its HTTP client's
@@ -64,6 +32,53 @@ def send_all(study: Study) -> None:
             f"{place()} does not take it ({one_line(error)}); nothing is lost, the rest "
             f"waits in the upload queue, {queue_folder()}."
         ) from None
+    say(f"mlflow: {place()} has everything.")
+
+
+def sync(study: Study) -> None:
+    """`send_all`, unless nothing has changed since MLflow had everything."""
+    synced, here = queue_folder() / SYNCED, state_of_files(study)
+    before = synced.read_text(encoding="utf-8") if synced.exists() else ""
+    if before != state(here):
+        send_all(study)
+        if now := state(here):  # of what was here before, since more may have come meanwhile
+            write_text(synced, now)
+
+
+def state_of_files(study: Study) -> str:
+    """A name for all that is to be sent."""
+    paths = [study.folder / path for path in (*study.makers, FILE)]
+    files = [stamp(one) for path in paths for one in files_of(path) if one.name[0] != "."]
+    return digest_of([study_entry(study), study.made({}), files, digest(PACKAGE)])
+
+
+def state(of_files: str) -> str | None:
+    """A name for that and for where it is sent.
+
+    None where it has to be asked what is there: of a server, and while something waits.
+    """
+    file = data_base()
+    if not file or not file.exists() or any(queue_folder().glob("[!.]*/")):
+        return None
+    with file.open("rb") as content:
+        content.seek(24)
+        changes = content.read(4).hex()  # SQLite counts them there
+    return digest_of([of_files, stamp(file), changes, stamp(file.with_name("mlartifacts"))])
+
+
+def stamp(file: Path) -> list[Any]:
+    """What changes when a file or folder does, or another takes its place."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:  # a stage runs, or nothing was logged yet
+        return []
+    return [f"{file}", found.st_ino, found.st_size, found.st_ctime_ns]
+
+
+def send_all(study: Study) -> None:
+    from latent_digits.tracking.mlflow.sender import Sender  # imports MLflow
+
+    send(study, Sender())
 
 
 def send(study: Study, sender: Any) -> None:

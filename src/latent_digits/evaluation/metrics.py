@@ -220,7 +220,10 @@ def projecting(
     """
     z = latents(models.networks["ae"], evaluation.val.images)
     arguments = z, params.evaluate.tsne_perplexity, evaluation.seed_for("tsne")
-    if len(z) < FEW or projections_slot(*arguments).load():  # done sooner than a process starts
+    kept = projections_slot(ResumeCache("evaluate"), *arguments).load()
+    if kept:
+        yield lambda: kept[0]
+    elif len(z) < FEW:  # done sooner than a process starts
         yield lambda: kept_projections(*arguments)
     else:
         with beside(kept_projections, *arguments) as projected:
@@ -280,8 +283,8 @@ def all_arrays(
 
 def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
     """`projections`, from the last time if the latents are the same."""
-    with one_thread(), ResumeCache("evaluate"):
-        slot = projections_slot(z, perplexity, seed)
+    with one_thread(), ResumeCache("evaluate") as cache:
+        slot = projections_slot(cache, z, perplexity, seed)
         if found := slot.load():
             return found[0]
         say(f"evaluate arrays: the longest is the t-SNE of {len(z)} latents")
@@ -290,8 +293,8 @@ def kept_projections(z: np.ndarray, perplexity: int, seed: int) -> Arrays:
         return arrays
 
 
-def projections_slot(z: np.ndarray, perplexity: int, seed: int) -> Slot:
-    return ResumeCache("evaluate").slot("projections", z, perplexity, seed)
+def projections_slot(cache: ResumeCache, z: np.ndarray, perplexity: int, seed: int) -> Slot:
+    return cache.slot("projections", z, perplexity, seed)
 
 
 def denoisers_noises(params: NoiseParams) -> tuple[Noise, Noise]:

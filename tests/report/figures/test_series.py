@@ -1,6 +1,5 @@
 """All figures: equal bytes, words beside them, and what is missing."""
 
-import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +11,7 @@ import pytest
 from drawn import FASHION, study, trial
 from latent_digits.console import UserError
 from latent_digits.report.figures.drawing import Study
-from latent_digits.report.figures.series import draw_some, drawing, drawings
+from latent_digits.report.figures.series import drawing, drawings
 from latent_digits.report.figures.style import STYLE, WIDTH
 
 
@@ -37,19 +36,6 @@ def test_equal_arrays_give_equal_bytes(files: dict[str, bytes], tmp_path: Path) 
     assert draw(tmp_path, study()) == files
     for content in files.values():
         assert not re.search(rb"Software|matplotlib|dc:date|20\d\d-\d\d-\d\d", content)
-
-
-def test_nobody_draws_on_for_a_stage_that_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = drawings(study())[:3]
-    reading, writing = os.pipe()
-    os.write(writing, bytes(range(3)))
-    os.close(writing)
-    parents = iter([7, 1])
-    monkeypatch.setattr(os, "getppid", lambda: next(parents))
-    assert [*draw_some(tmp_path, chosen, 50, reading, begun_by=7)] == [chosen[0].name]
-    os.close(reading)
 
 
 def test_svgs_can_stand_in_one_page(files: dict[str, bytes]) -> None:

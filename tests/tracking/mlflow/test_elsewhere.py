@@ -1,6 +1,7 @@
 """A fresh clone, with results in git and an empty MLflow: what `make sync` makes of it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+import studies
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, save_dataset
 from latent_digits.data.storage import write_csv, write_json
@@ -143,11 +145,7 @@ class Logged:
 
 
 def sync() -> Logged:
-    """All of it once more, whether MLflow has it or not."""
-    from latent_digits.commands.sync import SYNCED, main
-
-    Path("mlflow-unsent", SYNCED).unlink(missing_ok=True)
-    main()
+    studies.sync()
     return Logged()
 
 
@@ -221,6 +219,8 @@ def test_twice_is_once(clone: Path) -> None:
         "something waits",
         "the data base was written",
         "the data base is gone",
+        "its artifacts are here now",
+        "an output came meanwhile",
     ],
 )
 def test_mlflow_is_asked_again_when_something_has_changed(
@@ -231,6 +231,9 @@ def test_mlflow_is_asked_again_when_something_has_changed(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     weights = MODEL.read_bytes()
     MODEL.unlink()
+    whole = command.send
+    if change == "an output came meanwhile":
+        monkeypatch.setattr(command, "send", lambda *a: (whole(*a), MODEL.write_bytes(weights)))
     command.main()
     match change:
         case "an output is here now":
@@ -245,6 +248,11 @@ def test_mlflow_is_asked_again_when_something_has_changed(
             Logged().client.create_experiment("another one")
         case "the data base is gone":
             Path("mlflow.db").unlink()
+        case "its artifacts are here now":
+            Path("mlartifacts").rename("moved away")
+            command.main()
+            shutil.rmtree("mlartifacts", ignore_errors=True)
+            Path("moved away").rename("mlartifacts")
     asked: list[Any] = []
     monkeypatch.setattr(command, "send_all", asked.append)
     command.main()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import studies
 from latent_digits.console import UserError
 from toy import toy_project
 
@@ -32,13 +33,11 @@ def project(
 
 def sync(*rows: str, recipe: str = "r1", commit: str = "abc1234") -> tuple[Any, list[Any]]:
     """`make sync` with these rows in the file; the client, and the runs by age."""
-    from latent_digits.commands.sync import SYNCED, main
     from latent_digits.tracking.mlflow.sender import SEEDS, Sender
 
     content = {"commit": commit, "recipe": recipe, "rows": {row: ROWS[row] for row in rows}}
     Path("reports/replicas.json").write_text(json.dumps(content))
-    Path("mlflow-unsent", SYNCED).unlink(missing_ok=True)
-    main()
+    studies.sync()
     client = Sender().client
     experiment = client.get_experiment_by_name(SEEDS).experiment_id
     return client, client.search_runs([experiment], order_by=["start_time"])

@@ -59,7 +59,7 @@ def drawing(folder: Path, drawings: list[Drawing], dpi: int) -> Iterator[Callabl
         processes.callback(os.close, numbers)
         os.write(to_numbers, bytes(range(len(drawings))))
         os.close(to_numbers)
-        work = folder, drawings, dpi, numbers, os.getpid()
+        work = folder, drawings, dpi, numbers
         shares = [
             processes.enter_context(beside(draw_some, *work, forked=True))
             for _ in range(min(len(drawings), len(os.sched_getaffinity(0))))
@@ -73,14 +73,11 @@ def drawing(folder: Path, drawings: list[Drawing], dpi: int) -> Iterator[Callabl
 
 
 def draw_some(
-    folder: Path, drawings: list[Drawing], dpi: int, numbers: int, begun_by: int
+    folder: Path, drawings: list[Drawing], dpi: int, numbers: int
 ) -> dict[str, list[Path]]:
-    """The files of the figures whose numbers this process was the first to read, by name.
-
-    It ends with the process by which it was begun, which may have been killed.
-    """
+    """The files of the figures whose numbers this process was the first to read, by name."""
     found: dict[str, list[Path]] = {}
-    while os.getppid() == begun_by and (number := os.read(numbers, 1)):
+    while number := os.read(numbers, 1):
         one = drawings[number[0]]
         found[one.name] = draw(folder, one, dpi)
     return found
