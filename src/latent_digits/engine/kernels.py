@@ -14,7 +14,7 @@ C channels, H W pixels, B batch; C' channels and R S positions of what a 3×3 ke
 
 import platform
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -26,8 +26,11 @@ from numba.extending import models, register_model
 # Typed for Python, which does not call them: within compiled code they mean something else.
 carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
 intrinsic: Any = extending.intrinsic
+int64: Any = np.int64
 # Division by zero gives infinity, as in PyTorch: a check for it would forbid vector instructions.
 compiled = njit(cache=True, error_model="numpy")
+# Where it is called, once, and not by itself: compiled alone it would be so a second time.
+inlined = njit(cache=True, error_model="numpy", inline="always")
 # Without Python's lock, for a thread that works while another holds it.
 released = njit(cache=True, error_model="numpy", nogil=True)
 
@@ -58,21 +61,49 @@ LOWER = 2**32 - 1  # half of an int64
 WORTH_DIVIDING = 200_000  # products; some five microseconds
 LANES = 16  # numbers computed side by side: two registers of AVX2
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
-# What comes `after` sums, before they are stored: first of all which of these, see `finish`.
+# What comes after sums, before they are stored: see `finish`.
 AS_THEY_ARE, RECTIFIED, DROPPED, BACK = range(4)
+# Of NumPy's kind: for each number of Python's that a function is given Numba compiles it anew.
+ZERO, ONE = int64(0), int64(1)
+
+
+class Terms(NamedTuple):
+    """What is added up: rows of numbers, each times a weight."""
+
+    rows: Any  # their addresses, int64 [number]
+    weights: Any  # those of their weights for the first unit, int64 [number]
+    number: int
+    stride: int  # bytes from a weight to that for the next unit
+
+
+class After(NamedTuple):
+    """What comes after sums, before they are stored; all of it int64."""
+
+    how: int
+    distance: int  # bytes from where they are stored to the activation whose gradient they are
+    scale: int  # address of LANES equal numbers
+    drawn: int  # address of the levels of dropout
+    least: int  # of these, that is kept
+    stride: int  # bytes from the levels of one unit that is dropped or kept to those of the next
+    elements: int  # an image's numbers in such a unit
+    positions: int  # and those that each unit of the sums has
+    place: int  # of these positions, that of the sums
 
 
 @compiled
-def product(weight, x, bias, out, after):
-    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M], and what comes `after`."""
-    inputs = weight.shape[1]
+def product(weight, strides, x, bias, out, after):
+    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M], and what comes `after`.
+
+    The weight is an address, from which its numbers lie as the `strides` say.
+    """
+    inputs = len(x)
     rows, weights = np.empty(inputs, np.int64), np.empty(inputs, np.int64)
     for t in range(inputs):
         k = in_order(t, inputs // 8 * 8)
         rows[t] = x.ctypes.data + k * x.strides[0]
-        weights[t] = weight.ctypes.data + k * weight.strides[1]
-    terms = rows, weights, inputs, weight.strides[0]
-    weighted_sums(terms, bias, out.ctypes.data, out.strides[0], out.shape[1], after)
+        weights[t] = weight + k * strides[1]
+    terms = Terms(rows, weights, inputs, strides[0])
+    weighted_sums(terms, bias, int64(out.ctypes.data), out.strides[0], out.shape[1], after)
 
 
 @compiled
@@ -89,34 +120,34 @@ def in_order(t, count):
 def weighted_sums(terms, bias, out, stride, length, after):
     """For each unit m of `bias` [M] and n < `length`: the bias + Σ weight[m] · row[n], to `out`.
 
-    `terms` are addresses of rows, those of their weights, how many there are, and how many bytes
-    after a weight the next unit's lies; at `out` the next unit's numbers follow after `stride`.
-    Each number is one chain of fused multiply-adds, a term after the other: the same bits however
-    long the vectors are, and whichever numbers are computed side by side. `finish` stores it.
+    `out` is an address, from which the next unit's numbers lie a `stride` away. Each number is one
+    chain of fused multiply-adds, a term after the other: the same bits however long the vectors
+    are, and whichever numbers are computed side by side. `finish` stores it.
     """
     if length >= LANES:
         if len(bias) == 1 and length >= 4 * LANES:
-            sums_of_one_unit(terms, bias.ctypes.data, out, length, after)
+            sums_of_one_unit(terms, bias, out, length, after)
         else:
             sums_of_units(terms, bias, out, stride, length, after)
     else:  # what is read is copied, to be long enough, and what comes of it is copied back
-        rows, weights, count, weight_stride = terms
-        units, places = len(bias), np.empty(count, np.int64)
+        units, count, places = len(bias), terms.number, np.empty(terms.number, np.int64)
+        how, scale, least = after.how, after.scale, after.least
         room = np.zeros((count + 2 * units, LANES), bias.dtype)
         drawn = np.empty((units, LANES), np.int16)
-        start, width = room.ctypes.data, room.strides[0]
+        start, width = int64(room.ctypes.data), room.strides[0]
         for t in range(count):
             places[t] = start + t * width
-            copy(floats(rows[t], 0, (length,)), room[t])
-        how, distance, scale, _, least = after[:5]
+            copy(floats(terms.rows[t], 0, (length,)), room[t])
         for m in range(units):
             if how == DROPPED:
                 copy(levels_at(levels_of(after, m), length), drawn[m])
             elif how == BACK:
-                copy(floats(out + m * stride + distance, 0, (length,)), room[count + units + m])
-        terms = places, weights, count, weight_stride
-        after = how, units * width, scale, drawn.ctypes.data, least, drawn.strides[0], 1, 1, 0
-        sums_of_units(terms, bias, start + count * width, width, LANES, after)
+                activation = floats(out + m * stride + after.distance, 0, (length,))
+                copy(activation, room[count + units + m])
+        copies = Terms(places, terms.weights, count, terms.stride)
+        levels, apart = int64(drawn.ctypes.data), drawn.strides[0]
+        then = After(how, units * width, scale, levels, least, apart, ONE, ONE, ZERO)
+        sums_of_units(copies, bias, start + count * width, width, int64(LANES), then)
         for m in range(units):
             copy(room[count + m, :length], floats(out + m * stride, 0, (length,)))
         drawn[:] = 0  # it is alive until here
@@ -162,10 +193,10 @@ def sums_of_units(terms, bias, out, stride, length, after):
 def sums_of_one_unit(terms, bias, out, length, after):
     """`weighted_sums` of one unit, four times `LANES` numbers at a time."""
     rows, weights, count, _ = terms
-    drawn = levels_of(after, 0)
+    drawn = levels_of(after, ZERO)
     for begin in range(0, length, 4 * LANES):
         n = 4 * min(begin, length - 4 * LANES)
-        y0 = y1 = y2 = y3 = spread(bias)
+        y0 = y1 = y2 = y3 = spread(bias.ctypes.data)
         for t in range(count):
             x, w = rows[t] + n, spread(weights[t])
             y0, y1 = fma(w, wide(x), y0), fma(w, wide(x + 4 * LANES), y1)
@@ -182,29 +213,25 @@ def finish(numbers, place, drawn, after):
     """Store sums, `numbers`, at `place`, with what comes `after`: no pass over memory of its own.
 
     That is nothing; a ReLU; a ReLU and dropout, whose levels lie at `drawn`; or, on the way `BACK`
-    through both, the scale where the activation, at a distance from the gradient, is positive.
+    through both, the scale where the activation is positive.
     """
-    how, distance, scale, _, least = after[:5]
-    if how == AS_THEY_ARE:
+    if after.how == AS_THEY_ARE:
         put(place, numbers)
-    elif how == RECTIFIED:
+    elif after.how == RECTIFIED:
         put(place, rectified(numbers))
-    elif how == DROPPED:
-        put(place, times(rectified(numbers), where_level(drawn, least, wide(scale))))
+    elif after.how == DROPPED:
+        put(place, times(rectified(numbers), where_level(drawn, after.least, wide(after.scale))))
     else:
-        put(place, where_positive(wide(place + distance), times(numbers, wide(scale))))
+        activation = wide(place + after.distance)
+        put(place, where_positive(activation, times(numbers, wide(after.scale))))
 
 
 @compiled
 def levels_of(after, unit):
-    """The address of the levels [B] for the dropout behind a unit of `weighted_sums`.
-
-    They are those of one of the units that dropout takes as a whole, of so many `elements` each;
-    the sums are those of one `place` of all `positions`.
-    """
-    how, _, _, drawn, _, stride, elements, positions, place = after
-    if how == DROPPED:
-        return drawn + (unit * positions + place) // elements * stride
+    """The address of the levels [B] for the dropout behind a unit of `weighted_sums`."""
+    if after.how == DROPPED:
+        element = unit * after.positions + after.place
+        return after.drawn + element // after.elements * after.stride
     return 0
 
 
@@ -212,7 +239,7 @@ def levels_of(after, unit):
 def at(after, place):
     """`after` for another place."""
     how, distance, scale, drawn, least, stride, elements, positions, _ = after
-    return how, distance, scale, drawn, least, stride, elements, positions, place
+    return After(how, distance, scale, drawn, least, stride, elements, positions, place)
 
 
 @compiled
@@ -334,7 +361,7 @@ def meetings(x, padding, r, s, nothing, places):
 def pixel(x, c, h, w):
     """Where a pixel of `x` [C, H, W, B] lies."""
     _, height, width, batch = x.shape
-    return x.ctypes.data + 4 * batch * ((c * height + h) * width + w)
+    return int64(x.ctypes.data) + 4 * batch * ((c * height + h) * width + w)
 
 
 @compiled
@@ -348,12 +375,12 @@ def correlate(x, weight, bias, padding, out, after, start, stop):
     rows, weights = np.empty(count, np.int64), np.empty(count, np.int64)
     for t in range(count):
         weights[t] = weight.ctypes.data + 4 * t
-    terms = rows, weights, count, weight.strides[0]
+    terms = Terms(rows, weights, count, weight.strides[0])
     for place in range(start, stop):
         r, s = place // cols, place % cols
         meetings(x, padding, r, s, nothing.ctypes.data, rows)
         then = at(after, place)
-        weighted_sums(terms, bias, pixel(out, 0, r, s), out.strides[0], batch, then)
+        weighted_sums(terms, bias, pixel(out, ZERO, r, s), out.strides[0], batch, then)
 
 
 @compiled
@@ -377,7 +404,7 @@ def weight_gradient(x, gradient, padding, out):
         for c in range(channels):
             of = met[:, 9 * c : 9 * c + 9]
             for k in range(0, len(out), 2):
-                y, z = pixel(gradient, k, r, 0), pixel(gradient, min(k + 1, last), r, 0)
+                y, z = pixel(gradient, k, r, ZERO), pixel(gradient, min(k + 1, last), r, ZERO)
                 w0 = w1 = w2 = w3 = w4 = v0 = v1 = v2 = v3 = v4 = zeros()
                 for s in range(runs):
                     x0, x1, x2, x3, x4 = of[s, 0], of[s, 1], of[s, 2], of[s, 3], of[s, 4]
@@ -446,7 +473,7 @@ def scatter(x, weight, bias, padding, out, after, start, stop):
     runs = (*even, (0, cols, 1, 1), (cols, cols + 1, 1, 0))
     for run in range(start, stop):
         h, (begin, end, first, last) = run // 5, runs[run % 5]
-        count = 0
+        count = ZERO
         for i in range((h + padding) % 2, 3, 2):
             r = (h + padding - i) // 2
             if 0 <= r < rows:
@@ -461,8 +488,9 @@ def scatter(x, weight, bias, padding, out, after, start, stop):
         for s in range(begin, end):
             w = 2 * s + first % 2 - padding
             if 0 <= w < width:
-                terms, then = (places, weights, count, weight.strides[1]), at(after, h * width + w)
-                weighted_sums(terms, bias, pixel(out, 0, h, w), out.strides[0], batch, then)
+                terms = Terms(places, weights, count, weight.strides[1])
+                there, then = pixel(out, ZERO, h, w), at(after, h * width + w)
+                weighted_sums(terms, bias, there, out.strides[0], batch, then)
             for n in range(count):
                 places[n] += x.strides[2]
 
@@ -916,7 +944,7 @@ def address_of_parts():
     return parts_of_tasks.address
 
 
-@compiled
+@inlined
 def forwards_part(task, step, part, count):
     """`do_part` of `forwards`."""
     x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
@@ -925,7 +953,9 @@ def forwards_part(task, step, part, count):
     if step.kind == LINEAR:
         weight, bias = linear(step, task.parameters)
         a, b = bounds(len(weight), part, count)
-        product(weight[a:b], columns(x), bias[a:b], columns(y)[a:b], at(after, a))
+        weight, then = weight[a:b], at(after, a)
+        place, strides = weight.ctypes.data, weight.strides
+        product(place, strides, columns(x), bias[a:b], columns(y)[a:b], then)
     elif step.kind == CONV:
         weight, bias = convolution(step, task.parameters)
         a, b = bounds(step.out_rows * step.out_cols, part, count)
@@ -949,17 +979,18 @@ def after_sums(task, step):
     positions = step.out_rows * step.out_cols
     elements = step.out_channels * positions // max(step.units, 1)
     drawn, least = task.levels + 2 * task.before, step.dropped - LEVELS // 2
-    return how, 0, task.scale, drawn, least, 2 * task.batch, elements, positions, 0
+    return After(how, ZERO, task.scale, drawn, least, 2 * task.batch, elements, positions, ZERO)
 
 
 @compiled
 def after_sums_back(task, step, x, to_x):
     """What comes after the sums of a step on the way back: the ReLU before it."""
-    how, distance = BACK if step.relu_before else AS_THEY_ARE, x.ctypes.data - to_x.ctypes.data
-    return how, distance, task.scale, 0, 0, 0, 1, 1, 0
+    how = BACK if step.relu_before else AS_THEY_ARE
+    distance = int64(x.ctypes.data - to_x.ctypes.data)
+    return After(how, distance, task.scale, ZERO, ZERO, ZERO, ONE, ONE, ZERO)
 
 
-@compiled
+@inlined
 def backwards_part(task, step, part, count):
     """`do_part` of `backwards`."""
     x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
@@ -977,7 +1008,9 @@ def backwards_part(task, step, part, count):
         sums(columns(of_y)[a:b], of_bias[a:b])
         if wanted:
             a, b = bounds(step.channels, part, count)
-            product(weight.T[a:b], columns(of_y), nothing[a:b], columns(to_x)[a:b], after)
+            turned = weight.T[a:b]
+            place, strides = turned.ctypes.data, turned.strides
+            product(place, strides, columns(of_y), nothing[a:b], columns(to_x)[a:b], after)
     elif step.kind == CONV:
         weight, _ = convolution(step, task.parameters)
         of_weight, of_bias = convolution(step, task.gradients)
@@ -1003,7 +1036,7 @@ def backwards_part(task, step, part, count):
         sigmoid_vjp(behind.ravel()[a:b], y.ravel()[a:b], of_y.ravel()[a:b])
 
 
-@compiled
+@inlined
 def last_relu_part(task, step, part, count):
     """`do_part` of the ReLU, and the dropout, that a chain ends with, on the way back."""
     size = step.out_channels * step.out_rows * step.out_cols * task.images
