@@ -88,10 +88,23 @@ def test_a_call_ends_in_silence_when_whoever_began_it_is_killed(how: str, tmp_pa
     assert not killed.stderr
 
 
-def test_a_call_that_fails_is_no_endless_wait(capfd: pytest.CaptureFixture[str]) -> None:
-    with beside(int, "x") as number, pytest.raises(RuntimeError, match="computed int ended early"):
+@pytest.mark.parametrize("forked", [False, True])
+def test_what_fails_is_told_where_its_result_is_waited_for(
+    forked: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In what a stage says of itself in MLflow, too: once, with the traceback."""
+    with beside(int, "x", forked=forked) as number, pytest.raises(RuntimeError) as failed:
         number()
-    assert "invalid literal for int()" in capfd.readouterr().err
+    assert str(failed.value).startswith("int failed: ValueError: invalid literal for int()")
+    assert "Traceback" in failed.value.__notes__[0]
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_process_that_ends_is_no_endless_wait(forked: bool) -> None:
+    ended = pytest.raises(RuntimeError, match="computed _exit ended early")
+    with beside(os._exit, 3, forked=forked) as never, ended:
+        never()
 
 
 def test_what_a_person_can_mend_is_said_in_a_sentence_alone(

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,8 +34,8 @@ def beside(
     """Begin the call; what the block gets waits for its result. Its end ends the call.
 
     `forked`, its process has what this one has, imports too: before this one has threads. A
-    UserError of the call is raised here; any other, or its process's end, is a RuntimeError, and
-    its own traceback is on the terminal.
+    UserError of the call is raised here; any other error is a RuntimeError with its traceback, as
+    its process's early end is.
     """
     context = get_context("fork") if forked else get_context("spawn")
     ours, theirs = context.Pipe()
@@ -48,7 +49,7 @@ def beside(
             found = ours.recv()
         except (EOFError, OSError):
             raise early from None
-        if isinstance(found, UserError):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -114,5 +115,8 @@ def answer(asker: Connection, work: Any = None, forked_by: int = 0) -> None:
         found = function(*arguments)
     except UserError as error:
         found = error
+    except Exception as error:  # which itself may not be one that can be sent
+        found = RuntimeError(f"{function.__name__} failed: {type(error).__name__}: {error}")
+        found.add_note(f"in its own process:\n{traceback.format_exc()}")
     with suppress(ConnectionError):
         asker.send(found)
