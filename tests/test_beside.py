@@ -92,7 +92,7 @@ def test_a_call_ends_in_silence_when_whoever_began_it_is_killed(how: str, tmp_pa
 def test_what_fails_is_told_where_its_result_is_waited_for(
     forked: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In what a stage says of itself in MLflow, too: once, with the traceback."""
+    """Once: its first line, which MLflow gets of a stage, and then its traceback."""
     with beside(int, "x", forked=forked) as number, pytest.raises(RuntimeError) as failed:
         number()
     assert str(failed.value).startswith("int failed: ValueError: invalid literal for int()")

@@ -25,7 +25,7 @@ VARIABLES = {
     "NPY_ENABLE_CPU_FEATURES": "X86_V3",
     "OPENBLAS_CORETYPE": "Haswell",
 }
-WIDE = {  # where the processor has AVX-512, for the engine's kernels: the same bits, sooner on AMD
+WIDE = {  # where the processor has AVX-512, for kernels of the engine: same bits, sooner on Zen 4
     "NUMBA_CPU_NAME": "x86-64-v4",
     "NUMBA_CPU_FEATURES": "-prefer-256-bit",
 }

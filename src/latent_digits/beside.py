@@ -34,8 +34,8 @@ def beside(
     """Begin the call; what the block gets waits for its result. Its end ends the call.
 
     `forked`, its process has what this one has, imports too: before this one has threads. A
-    UserError of the call is raised here; any other error is a RuntimeError with its traceback, as
-    its process's early end is.
+    UserError of the call is raised here; any other error is a RuntimeError, with its traceback as a
+    note, and so is, without one, its process's early end.
     """
     context = get_context("fork") if forked else get_context("spawn")
     ours, theirs = context.Pipe()
@@ -100,7 +100,7 @@ def answer(asker: Connection, work: Any = None, forked_by: int = 0) -> None:
     """In the process: make the call that it was begun with, or else is sent.
 
     A forked one ends with the process that forked it, however that ends. Others may go on, for
-    what they keep, and end in silence.
+    what they keep, and end or fail in silence.
     """
     if forked_by:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -26,11 +26,8 @@ from numba.extending import models, register_model
 # Typed for Python, which does not call them: within compiled code they mean something else.
 carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
 intrinsic: Any = extending.intrinsic
-int64: Any = np.int64
 # Division by zero gives infinity, as in PyTorch: a check for it would forbid vector instructions.
 compiled = njit(cache=True, error_model="numpy")
-# Where it is called, once, and not by itself: compiled alone it would be so a second time.
-inlined = njit(cache=True, error_model="numpy", inline="always")
 # Without Python's lock, for a thread that works while another holds it.
 released = njit(cache=True, error_model="numpy", nogil=True)
 
@@ -63,17 +60,17 @@ LANES = 16  # numbers computed side by side: two registers of AVX2
 LEVELS = 2**16  # equally likely values of a draw, int16 from -LEVELS / 2
 # What comes after sums, before they are stored: see `finish`.
 AS_THEY_ARE, RECTIFIED, DROPPED, BACK = range(4)
-# Of NumPy's kind: for each number of Python's that a function is given Numba compiles it anew.
-ZERO, ONE = int64(0), int64(1)
+int64: Any = np.int64  # typed for NumPy as less than an int
+ZERO = int64(0)  # a function is compiled anew for each literal that it is given, not for this
 
 
 class Terms(NamedTuple):
-    """What is added up: rows of numbers, each times a weight."""
+    """What is added up: so many rows of numbers, each times a weight."""
 
     rows: Any  # their addresses, int64 [number]
     weights: Any  # those of their weights for the first unit, int64 [number]
     number: int
-    stride: int  # bytes from a weight to that for the next unit
+    to_next_unit: int  # bytes from a weight to that for the next unit
 
 
 class After(NamedTuple):
@@ -82,26 +79,26 @@ class After(NamedTuple):
     how: int
     distance: int  # bytes from where they are stored to the activation whose gradient they are
     scale: int  # address of LANES equal numbers
-    drawn: int  # address of the levels of dropout
-    least: int  # of these, that is kept
-    stride: int  # bytes from the levels of one unit that is dropped or kept to those of the next
+    drawn: int  # address of dropout's levels
+    least: int  # the lowest level that is kept
+    apart: int  # bytes from the levels of one unit that is dropped or kept to those of the next
     elements: int  # an image's numbers in such a unit
-    positions: int  # and those that each unit of the sums has
-    place: int  # of these positions, that of the sums
+    positions: int  # an image's numbers in each unit of the sums
+    place: int  # which of an image's numbers the first unit's sum is
 
 
 @compiled
-def product(weight, strides, x, bias, out, after):
-    """`out` [M, B] = `weight` [M, K] · `x` [K, B] + `bias` [M], and what comes `after`.
+def product(first_weight, strides, x, bias, out, after):
+    """`out` [M, B] = weight [M, K] · `x` [K, B] + `bias` [M], and what comes `after`.
 
-    The weight is an address, from which its numbers lie as the `strides` say.
+    The first weight is given by its address, the others by the `strides` of M and K.
     """
     inputs = len(x)
     rows, weights = np.empty(inputs, np.int64), np.empty(inputs, np.int64)
     for t in range(inputs):
         k = in_order(t, inputs // 8 * 8)
         rows[t] = x.ctypes.data + k * x.strides[0]
-        weights[t] = weight + k * strides[1]
+        weights[t] = first_weight + k * strides[1]
     terms = Terms(rows, weights, inputs, strides[0])
     weighted_sums(terms, bias, int64(out.ctypes.data), out.strides[0], out.shape[1], after)
 
@@ -142,11 +139,11 @@ def weighted_sums(terms, bias, out, stride, length, after):
             if how == DROPPED:
                 copy(levels_at(levels_of(after, m), length), drawn[m])
             elif how == BACK:
-                activation = floats(out + m * stride + after.distance, 0, (length,))
-                copy(activation, room[count + units + m])
-        copies = Terms(places, terms.weights, count, terms.stride)
-        levels, apart = int64(drawn.ctypes.data), drawn.strides[0]
-        then = After(how, units * width, scale, levels, least, apart, ONE, ONE, ZERO)
+                active = floats(out + m * stride + after.distance, 0, (length,))
+                copy(active, room[count + units + m])
+        copies = Terms(places, terms.weights, count, terms.to_next_unit)
+        copied, apart = int64(drawn.ctypes.data), drawn.strides[0]
+        then = After(how, units * width, scale, copied, least, apart, 1, 1, 0)
         sums_of_units(copies, bias, start + count * width, width, int64(LANES), then)
         for m in range(units):
             copy(room[count + m, :length], floats(out + m * stride, 0, (length,)))
@@ -222,8 +219,8 @@ def finish(numbers, place, drawn, after):
     elif after.how == DROPPED:
         put(place, times(rectified(numbers), where_level(drawn, after.least, wide(after.scale))))
     else:
-        activation = wide(place + after.distance)
-        put(place, where_positive(activation, times(numbers, wide(after.scale))))
+        active = wide(place + after.distance)
+        put(place, where_positive(active, times(numbers, wide(after.scale))))
 
 
 @compiled
@@ -231,15 +228,15 @@ def levels_of(after, unit):
     """The address of the levels [B] for the dropout behind a unit of `weighted_sums`."""
     if after.how == DROPPED:
         element = unit * after.positions + after.place
-        return after.drawn + element // after.elements * after.stride
+        return after.drawn + element // after.elements * after.apart
     return 0
 
 
 @compiled
 def at(after, place):
     """`after` for another place."""
-    how, distance, scale, drawn, least, stride, elements, positions, _ = after
-    return After(how, distance, scale, drawn, least, stride, elements, positions, place)
+    how, distance, scale, drawn, least, apart, elements, positions, _ = after
+    return After(how, distance, scale, drawn, least, apart, elements, positions, place)
 
 
 @compiled
@@ -361,7 +358,7 @@ def meetings(x, padding, r, s, nothing, places):
 def pixel(x, c, h, w):
     """Where a pixel of `x` [C, H, W, B] lies."""
     _, height, width, batch = x.shape
-    return int64(x.ctypes.data) + 4 * batch * ((c * height + h) * width + w)
+    return x.ctypes.data + 4 * batch * ((c * height + h) * width + w)
 
 
 @compiled
@@ -378,7 +375,7 @@ def correlate(x, weight, bias, padding, out, after, start, stop):
     terms = Terms(rows, weights, count, weight.strides[0])
     for place in range(start, stop):
         r, s = place // cols, place % cols
-        meetings(x, padding, r, s, nothing.ctypes.data, rows)
+        meetings(x, padding, r, s, int64(nothing.ctypes.data), rows)
         then = at(after, place)
         weighted_sums(terms, bias, pixel(out, ZERO, r, s), out.strides[0], batch, then)
 
@@ -398,7 +395,7 @@ def weight_gradient(x, gradient, padding, out):
     eights = length // 8
     for r in range(rows):
         for s in range(cols):
-            meetings(x, padding, r, s, nothing.ctypes.data, met[s])
+            meetings(x, padding, r, s, int64(nothing.ctypes.data), met[s])
         if odd:  # the lanes go on from one position to the next
             join(met, batch, joined)
         for c in range(channels):
@@ -473,7 +470,7 @@ def scatter(x, weight, bias, padding, out, after, start, stop):
     runs = (*even, (0, cols, 1, 1), (cols, cols + 1, 1, 0))
     for run in range(start, stop):
         h, (begin, end, first, last) = run // 5, runs[run % 5]
-        count = ZERO
+        count = 0
         for i in range((h + padding) % 2, 3, 2):
             r = (h + padding - i) // 2
             if 0 <= r < rows:
@@ -944,7 +941,7 @@ def address_of_parts():
     return parts_of_tasks.address
 
 
-@inlined
+@compiled
 def forwards_part(task, step, part, count):
     """`do_part` of `forwards`."""
     x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
@@ -953,9 +950,8 @@ def forwards_part(task, step, part, count):
     if step.kind == LINEAR:
         weight, bias = linear(step, task.parameters)
         a, b = bounds(len(weight), part, count)
-        weight, then = weight[a:b], at(after, a)
-        place, strides = weight.ctypes.data, weight.strides
-        product(place, strides, columns(x), bias[a:b], columns(y)[a:b], then)
+        first, strides, then = weight[a:b].ctypes.data, weight.strides, at(after, a)
+        product(first, strides, columns(x), bias[a:b], columns(y)[a:b], then)
     elif step.kind == CONV:
         weight, bias = convolution(step, task.parameters)
         a, b = bounds(step.out_rows * step.out_cols, part, count)
@@ -979,7 +975,7 @@ def after_sums(task, step):
     positions = step.out_rows * step.out_cols
     elements = step.out_channels * positions // max(step.units, 1)
     drawn, least = task.levels + 2 * task.before, step.dropped - LEVELS // 2
-    return After(how, ZERO, task.scale, drawn, least, 2 * task.batch, elements, positions, ZERO)
+    return After(how, 0, task.scale, drawn, least, 2 * task.batch, elements, positions, 0)
 
 
 @compiled
@@ -987,10 +983,10 @@ def after_sums_back(task, step, x, to_x):
     """What comes after the sums of a step on the way back: the ReLU before it."""
     how = BACK if step.relu_before else AS_THEY_ARE
     distance = int64(x.ctypes.data - to_x.ctypes.data)
-    return After(how, distance, task.scale, ZERO, ZERO, ZERO, ONE, ONE, ZERO)
+    return After(how, distance, task.scale, 0, 0, 0, 1, 1, 0)
 
 
-@inlined
+@compiled
 def backwards_part(task, step, part, count):
     """`do_part` of `backwards`."""
     x = before_it(step, step.x, task.images, task.x, task.memory, task.out)
@@ -1008,9 +1004,8 @@ def backwards_part(task, step, part, count):
         sums(columns(of_y)[a:b], of_bias[a:b])
         if wanted:
             a, b = bounds(step.channels, part, count)
-            turned = weight.T[a:b]
-            place, strides = turned.ctypes.data, turned.strides
-            product(place, strides, columns(of_y), nothing[a:b], columns(to_x)[a:b], after)
+            first, strides = weight.T[a:b].ctypes.data, weight.T.strides
+            product(first, strides, columns(of_y), nothing[a:b], columns(to_x)[a:b], after)
     elif step.kind == CONV:
         weight, _ = convolution(step, task.parameters)
         of_weight, of_bias = convolution(step, task.gradients)
@@ -1036,7 +1031,7 @@ def backwards_part(task, step, part, count):
         sigmoid_vjp(behind.ravel()[a:b], y.ravel()[a:b], of_y.ravel()[a:b])
 
 
-@inlined
+@compiled
 def last_relu_part(task, step, part, count):
     """`do_part` of the ReLU, and the dropout, that a chain ends with, on the way back."""
     size = step.out_channels * step.out_rows * step.out_cols * task.images

@@ -282,7 +282,8 @@ def operations(evaluation: Evaluation, models: Models) -> Measured:
 class Operations(TorchDispatchMode):
     """Adds up in `count` what is computed within its block, by PyTorch's formulas.
 
-    As its `FlopCounterMode` does, which imports its compiler for it, 2.5 s.
+    `FlopCounterMode` does so too, and imports PyTorch's compiler. An operation without a formula
+    counts as nothing here; those of layers have one where no gradients are asked for.
     """
 
     def __init__(self) -> None:
@@ -302,9 +303,9 @@ class Operations(TorchDispatchMode):
 
 
 def operations_of(model: nn.Module, x: torch.Tensor) -> int:
-    with Operations() as operations:
+    with Operations() as counted:
         model(x)
-    return operations.count
+    return counted.count
 
 
 def of_both(what: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import numpy as np
 from latent_digits.beside import in_threads
 
 NEIGHBOURS = 5
-BLOCK = 64  # points at a time, whose distances and keys are in a core's cache for longer
+BLOCK = 72  # points at a time: of 12,000 known ones their distances and keys take 10 MB
 
 
 def knn_right(
@@ -33,7 +33,7 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> np.ndarray:
     positions = np.arange(len(known), dtype=np.uint64)
 
     def nearest_to(block: np.ndarray) -> np.ndarray:
-        distances = block @ known.T  # and all that follows in place, while it is near
+        distances = block @ known.T  # and all that follows in place, while it is in a cache
         distances *= -2
         distances += squares
         distances += (block**2).sum(axis=1)[:, None]
