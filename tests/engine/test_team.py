@@ -18,6 +18,22 @@ from latent_digits.engine import kernels, team
 from latent_digits.models.architecture import Architecture
 from latent_digits.models.networks import Autoencoder, VariationalAutoencoder
 
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import torch
+from torch import nn
+from latent_digits import engine
+
+engine.use_threads(int(sys.argv[1]))
+model = engine.accelerate(nn.Sequential(nn.Linear(2, 2)))
+model(torch.ones(8, 2)).sum().backward()
+y = model(torch.ones(4_000_000, 2))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 190_000_000, -1))  # 256 MB are asked for
+y.sum().backward()
+"""
+
 
 @pytest.fixture(autouse=True)
 def one_thread_again() -> Iterator[None]:
@@ -119,6 +135,15 @@ def test_what_a_part_lacks_is_told_once() -> None:
     with pytest.raises(MemoryError, match="too little memory for a step"):
         step(model, 128)
     assert all(torch.equal(a, b) for a, b in zip(step(model, 128), expected, strict=True))
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_too_little_memory_within_a_part_is_told(threads: str) -> None:
+    command = [sys.executable, "-c", LITTLE_MEMORY, threads]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stderr.endswith(
+        "MemoryError: there is too little memory for a step of the network\n"
+    )
 
 
 def test_threads_that_are_not_to_be_had_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
