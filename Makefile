@@ -19,8 +19,7 @@ help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 repro: $(BIN)/ready  ## the whole study: environment, MNIST, and every stage whose inputs changed
-	@python -m latent_digits.commands.params
-	@python -m latent_digits.commands.repair
+	@python -m latent_digits.commands.begin
 	dvc repro
 	@python -m latent_digits.commands.sync || true  # its server may be away; the results are here
 

@@ -7,7 +7,7 @@ Every stage that goes on from what it kept is killed, and one of the others. The
 what a stage writes, its state and its upload queue among them; a second comes on a search and a
 training that go on from what the first has left. That is what a whole study can show, so the tests
 run one. Which byte of a file is torn, and that a
-training goes on after any epoch, have tests of their own (`test_repair`, `test_resume_cache`,
+training goes on after any epoch, have tests of their own (`test_begin`, `test_resume_cache`,
 `test_loop`); more studies meet more moments, and are for whoever changes how a stage keeps its
 state.
 """
@@ -143,7 +143,7 @@ def killed_study(
     most[rng.choice(AFRESH)] = 1
     while True:
         left = [stage for stage in pauses if killed[stage] < most[stage]]
-        command = [sys.executable, "-m", "latent_digits.commands.repair"]  # as `make repro` does
+        command = [sys.executable, "-m", "latent_digits.commands.begin"]  # as `make repro` does
         subprocess.run(command, cwd=folder, env=environment(folder), check=True)
         run = repro(folder, {stage: moment(pauses[stage], rng) for stage in left})
         printed += run.printed

@@ -17,7 +17,7 @@ from dvc.exceptions import CheckoutError, DownloadError
 from dvc.repo import Repo
 from moto.server import ThreadedMotoServer
 
-from latent_digits.commands import repair, verify
+from latent_digits.commands import begin, verify
 from latent_digits.console import UserError
 from latent_digits.data.dataset import Dataset, load_dataset, save_dataset
 from latent_digits.data.storage import write_csv, write_json
@@ -185,7 +185,7 @@ def files_in(*folders: str) -> set[str]:
 def test_a_clone_that_was_pulled_is_up_to_date(clone: Path) -> None:
     assert not files_in("data")
     pull()
-    repair.main()
+    begin.repair()
     with Repo() as repo:
         assert repo.status() == {}
         assert repo.reproduce() == []

@@ -18,7 +18,7 @@ from smoke import PROJECT, run
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.commands.params")]
+COMMANDS = [("stages/train_ae.py",), ("stages/plot.py",), ("-m", "latent_digits.commands.begin")]
 # A stage as others are: imports, then work within `run_stage` that closes what it has opened.
 STAGE = """
 import latent_digits
@@ -173,7 +173,7 @@ def test_a_stage_that_is_done_closes_what_is_open_and_collects_no_garbage(
 
 @pytest.mark.parametrize("stream", [1, 2])
 def test_a_command_whose_stream_is_closed_ends_as_ever(stream: int) -> None:
-    command = f"{sys.executable} -m latent_digits.commands.params {stream}>&-"
+    command = f"{sys.executable} -m latent_digits.commands.begin {stream}>&-"
     done = subprocess.run(
         ["sh", "-c", command], cwd=PROJECT, env=environment(PROJECT), capture_output=True
     )

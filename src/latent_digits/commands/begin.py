@@ -1,8 +1,8 @@
-"""What a kill can leave of DVC's own files that stops the next `dvc repro`.
+"""What `make repro` does before DVC: is `params.yaml` one that can be run, and nothing torn?
 
 DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, and makes an entry of its run cache in two
-steps: the folder, then what is in it. `make repro` runs this first. A torn file and an empty folder
-are deleted; what is finished comes back from the run cache.
+steps: the folder, then what is in it. A kill can leave of these what stops the next `dvc repro`. A
+torn file and an empty folder are deleted; what is finished comes back from the run cache.
 """
 
 import json
@@ -17,6 +17,7 @@ from voluptuous import Invalid
 
 from latent_digits.console import run_stage, say
 from latent_digits.project import yaml_files
+from latent_digits.project.params import load_params
 
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
 MOMENT = 1.0  # seconds: longer than DVC takes to write one of these, if it runs now
@@ -50,7 +51,8 @@ def torn() -> Iterator[Path]:
     yield from (entry for entry in entries if not any(entry.iterdir()))
 
 
-def main() -> None:
+def repair() -> None:
+    """Delete what is torn, with a sentence."""
     found = set(torn())
     if not found:
         return
@@ -62,6 +64,11 @@ def main() -> None:
         else:
             path.unlink()
             say(f"{path} was torn by a kill and is deleted; finished stages come back from cache.")
+
+
+def main() -> None:
+    load_params()
+    repair()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from latent_digits.commands import repair as repair
+from latent_digits.commands import begin
+from latent_digits.console import UserError
 
 pytestmark = pytest.mark.slow
 
@@ -42,12 +43,20 @@ def dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(repair, "MOMENT", 0.0)
+    monkeypatch.setattr(begin, "MOMENT", 0.0)
     Repo.init(no_scm=True)
     (tmp_path / ".dvc/tmp").mkdir(exist_ok=True)
     for name, content in WHOLE.items():
         (tmp_path / name).write_text(content)
     return tmp_path
+
+
+def test_parameters_that_can_not_be_run_are_said_first(project: Path) -> None:
+    (project / "params.yaml").write_text("sead: 1\n")
+    (project / "dvc.lock").write_text(LOCK[:-9])
+    with pytest.raises(UserError, match="sead"):
+        begin.main()
+    assert (project / "dvc.lock").exists()
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -56,7 +65,7 @@ def test_a_torn_file_is_deleted(
     name: str, part: float, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / name).write_text(WHOLE[name][: int(part * len(WHOLE[name]))])
-    repair.main()
+    begin.repair()
     assert {one for one in WHOLE if (project / one).exists()} == set(WHOLE) - {name}
     assert f"{name} was torn by a kill" in capsys.readouterr().err
 
@@ -65,7 +74,7 @@ def test_what_is_whole_stays(project: Path, capsys: pytest.CaptureFixture[str]) 
     entry = project / ".dvc/cache/runs/ab/abcd/run"
     entry.parent.mkdir(parents=True)
     entry.touch()
-    repair.main()
+    begin.repair()
     assert entry.exists()
     assert {one: (project / one).read_text() for one in WHOLE} == WHOLE
     assert capsys.readouterr().err == ""
@@ -76,7 +85,7 @@ def test_without_such_files_there_is_nothing_to_do(
 ) -> None:
     for name in WHOLE:
         (project / name).unlink()
-    repair.main()
+    begin.repair()
     assert capsys.readouterr().err == ""
 
 
@@ -89,7 +98,7 @@ def test_dvc_takes_what_is_left_of_its_lock_wherever_a_kill_cut_it(project: Path
     lock, kept = project / "dvc.lock", 0
     for length in range(len(LOCK)):
         lock.write_text(LOCK[:length])
-        repair.main()
+        begin.repair()
         if lock.exists():
             assert LOCK[length - 1] == "\n"
             kept += 1
@@ -110,7 +119,7 @@ def test_an_empty_entry_of_the_run_cache_is_deleted(
     entry.unlink()
     (project / "dvc.lock").unlink()
     assert dvc("repro").returncode != 0
-    repair.main()
+    begin.repair()
     assert "An empty entry of DVC's run cache" in capsys.readouterr().err
     again = dvc("repro")
     assert again.returncode == 0, again.stderr
