@@ -150,7 +150,7 @@ def test_a_study_that_gives_its_own_bytes(
     assert code == 0
     assert out.count(" equal\n") == 5
     assert out.endswith("All 5 outputs are, to the byte, those of dvc.lock.\n")
-    assert "verify: train_ae, 2 of 3; about" in err
+    assert "verify: train_ae, 2 of 3\n" in err
     commit = git(study, "rev-parse", "--short", "HEAD").strip()
     assert f"verify: the code of commit {commit}, compared with its dvc.lock." in err
     assert git(study, "status", "--porcelain") == f" M {FILE}\n"
@@ -177,7 +177,7 @@ def test_other_code_gives_other_bytes_and_is_said_first(
     (study / "params.yaml").write_text("seed: 1\n")
     code, out, err = verified(monkeypatch, capfd)
     assert code == 0
-    assert "1 of 3" in err  # from nothing again
+    assert "1 of 3; about" in err  # from nothing again, and the record tells how long it took
 
 
 def test_one_stage_on_the_committed_inputs(

@@ -50,11 +50,6 @@ COPIED = (
     *("dvc.yaml", ".dvcignore", "params.yaml", "requirements.lock", "src", "stages"),
     *("data/.gitignore", "data/own", "reports/ablation.json", "reports/replicas.json"),
 )
-# As on two cores of an AMD EPYC on 2026-11-26: the time left is told from these, in proportion.
-SECONDS = {
-    **{"prepare": 6, "tune": 577, "train_ae": 378, "train_denoise": 133, "train_vae": 316},
-    **{"finetune": 61, "evaluate": 138, "plot": 15},
-}
 
 
 def main() -> None:
@@ -189,14 +184,18 @@ class Copy:
             )
         done = read_study(self.folder).lock  # before a kill
         left = [one for one in stages if one not in done]
-        began, spent = time.monotonic(), 0
+        before_this = read_verified(FILE).stages.items()
+        earlier = {stage: one.seconds for stage, one in before_this if one.seconds}
+        began, spent = time.monotonic(), 0.0
         while left:
-            pace = (time.monotonic() - began) / spent if spent else 1.0
-            rest = duration(pace * sum(SECONDS[one] for one in left))
+            rest = ""
+            if earlier.keys() >= {*left}:
+                pace = (time.monotonic() - began) / spent if spent else 1.0
+                rest = f"; about {duration(pace * sum(earlier[one] for one in left))} left"
             stage = left.pop(0)
-            say(f"verify: {stage}, {stages.index(stage) + 1} of {len(stages)}; about {rest} left")
+            say(f"verify: {stage}, {stages.index(stage) + 1} of {len(stages)}{rest}")
             self.repro(stage)
-            spent += SECONDS[stage]
+            spent += earlier.get(stage, 0.0)
         return stages
 
     def needed(self, chosen: list[str], is_here: Callable[[str], bool]) -> list[str]:
