@@ -58,7 +58,7 @@ def scratch_copy(folder: Path, budgets: dict[str, Any] = BUDGETS) -> Path:
         source, target = PROJECT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            # Numba's compiled code comes along: to make it again takes 20 s and more.
+            # Numba's compiled code comes along: to make it again takes 15 s and more.
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc"))
         else:
             shutil.copy(source, target)

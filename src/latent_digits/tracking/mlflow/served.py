@@ -28,7 +28,7 @@ class Served(PythonModel):
         self.model = engine.accelerate(build(about)).eval()
         self.model.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
         *_, behind = self.model.children()  # decoder or head
-        with torch.no_grad():  # compiles what any part needs: ten seconds, now rather than asked
+        with torch.no_grad():  # compiles what any part needs, 15 s: now rather than when asked
             behind(torch.zeros(1, about["latent_dim"]))
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
